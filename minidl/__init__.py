@@ -1,0 +1,12 @@
+"""minidl: a deep-learning engine to learn from. PyTorch's names and behaviour, on NumPy."""
+
+from minidl import autograd, methods
+from minidl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.backends import device, get_backend, use_backend
+from minidl.creation import *
+from minidl.dtypes import dtype, finfo, float16, float32, float64, int8, int16, int32, int64, uint8
+from minidl.dtypes import bool_ as bool
+from minidl.ops import *
+from minidl.tensor import Tensor
+
+__version__ = "0.1.0"

@@ -1,0 +1,38 @@
+"""Reverse-mode automatic differentiation: gradients of what was computed, with respect to what it was computed from."""
+
+from __future__ import annotations
+
+
+from minidl.autograd import functional
+from minidl.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from minidl.autograd.function import Function
+from minidl.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from minidl.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from minidl.autograd.walk import backward, grad
+from minidl.autograd.tape import Operator, apply
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "Operator",
+    "apply",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "functional",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "is_anomaly_enabled",
+    "is_grad_enabled",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]

@@ -1,0 +1,87 @@
+"""Whether operators are recorded: one switch a thread."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    return mode.enabled
+
+
+class set_grad_enabled:
+    """Switch recording on or off: for good when called, for a block with ``with``, for a function as a decorator."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = bool(enabled)
+        self._previous = [mode.enabled]
+        mode.enabled = self._enabled
+
+    def __enter__(self) -> set_grad_enabled:
+        self._previous.append(mode.enabled if len(self._previous) > 1 else self._previous.pop())
+        mode.enabled = self._enabled
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        mode.enabled = self._previous.pop()
+
+    def __call__(self, function: Any) -> Any:
+        mode.enabled = self._previous.pop()
+        return _decorate(function, lambda: set_grad_enabled(self._enabled))
+
+
+class _Block:
+    """A grad mode for a ``with`` block or a decorated function; may be entered again and nested."""
+
+    _enabled: bool
+
+    def __init__(self, function: Any = None) -> None:
+        self._previous: list[bool] = []
+
+    def __new__(cls, function: Any = None) -> Any:
+        if function is not None:  # used as @no_grad without parentheses
+            return _decorate(function, cls)
+        return super().__new__(cls)
+
+    def __enter__(self) -> None:
+        self._previous.append(mode.enabled)
+        mode.enabled = self._enabled
+
+    def __exit__(self, *exc: object) -> None:
+        mode.enabled = self._previous.pop()
+
+    def __call__(self, function: Any) -> Any:
+        return _decorate(function, type(self))
+
+
+class no_grad(_Block):
+    """Record nothing: for a block (``with minidl.no_grad():``) or a function (``@minidl.no_grad()``)."""
+
+    _enabled = False
+
+
+class enable_grad(_Block):
+    """Record again inside a ``no_grad`` block."""
+
+    _enabled = True
+
+
+inference_mode = no_grad  # PyTorch's faster no_grad; minidl's no_grad keeps nothing already
+
+
+def _decorate(function: Any, block: Any) -> Any:
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with block():
+            return function(*args, **kwargs)
+
+    return wrapped

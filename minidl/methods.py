@@ -1,0 +1,104 @@
+"""What makes operators methods: ``x.exp()``, ``x.add_(y)``, ``x + y``, ``x[i]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidl.autograd import walk
+from minidl.autograd.inplace import in_place
+from minidl.ops import conversion, elementwise, indexing, reductions, shape
+from minidl.tensor import Tensor
+
+MODULES = [conversion, elementwise, indexing, reductions, shape]
+
+
+def _in_place_method(name: str, function: Any) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return in_place(name, function, self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"``{function.__name__}``, written into this tensor's memory. Returns the tensor."
+    return method
+
+
+for _module in MODULES:
+    for _name in _module.METHODS:
+        setattr(Tensor, _name, getattr(_module, _name))
+    for _name in _module.INPLACE:
+        setattr(Tensor, _name + "_", _in_place_method(_name + "_", getattr(_module, _name)))
+
+# ----------------------------------------------------------------------------------------------------- Python's operators
+
+
+def _operator(function: Any, swapped: bool = False) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        if not _is_operand(other):
+            return NotImplemented
+        return function(other, self) if swapped else function(self, other)
+
+    return method
+
+
+def _is_operand(value: Any) -> bool:
+    return isinstance(value, (Tensor, int, float, bool)) or hasattr(value, "dtype")
+
+
+_OPERATORS = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+
+for _symbol, _name in _OPERATORS.items():
+    _function = next((getattr(m, _name) for m in MODULES if hasattr(m, _name)), None)
+    if _function is None:
+        continue
+    setattr(Tensor, f"__{_symbol}__", _operator(_function))
+    setattr(Tensor, f"__r{_symbol}__", _operator(_function, swapped=True))
+    if hasattr(Tensor, _name + "_"):
+        setattr(Tensor, f"__i{_symbol}__", getattr(Tensor, _name + "_"))
+for _name in _COMPARISONS:
+    _function = next((getattr(m, _name) for m in MODULES if hasattr(m, _name)), None)
+    if _function is not None:
+        setattr(Tensor, f"__{_name}__", _operator(_function))
+Tensor.__neg__ = elementwise.neg  # type: ignore[method-assign]
+Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+# -------------------------------------------------------------------------------------------------------------- the tape
+
+
+def _backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add to ``.grad`` of every leaf the gradient of this tensor; see :func:`minidl.autograd.backward`."""
+    walk.backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+def _requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
+    """Switch recording of what is computed from this leaf on or off. Returns the tensor."""
+    self.requires_grad = requires_grad
+    return self
+
+
+Tensor.backward = _backward  # type: ignore[attr-defined]
+Tensor.requires_grad_ = _requires_grad_  # type: ignore[attr-defined]
+Tensor.register_hook = walk.register_hook  # type: ignore[attr-defined]
+Tensor.retain_grad = walk.retain_grad  # type: ignore[attr-defined]
+Tensor.register_post_accumulate_grad_hook = (  # type: ignore[attr-defined]
+    walk.register_post_accumulate_grad_hook
+)

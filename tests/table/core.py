@@ -1,0 +1,153 @@
+"""The table of operators: what an entry says, and how its samples are written.
+
+An entry names an operator and generates sample inputs over its whole signature. A sample holds NumPy arrays where the
+operator takes tensors; the tests turn them into minidl tensors (keeping strides) and into PyTorch tensors.
+
+    op("atan2", lambda s: [
+        s.sample("broadcast", s.floats(3, 1), s.floats(4)),
+        s.sample("transposed", s.floats(4, 3).T, s.floats(3, 4)),
+    ])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+INTS = ("uint8", "int8", "int16", "int32", "int64")
+BOOL = ("bool",)
+ALL = FLOATS + INTS + BOOL
+
+
+class Constant:
+    """A floating array that takes no part in gradients."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+
+@dataclass
+class Sample:
+    """One call: ``args`` and ``kwargs`` with arrays where the operator takes tensors (inside lists and tuples too).
+
+    ``order`` (0, 1, 2) lowers the operator's order of differentiation for this sample: at a kink, or where PyTorch's
+    gradient is not the derivative.
+    """
+
+    name: str
+    args: tuple
+    kwargs: dict
+    order: int | None = None
+
+
+@dataclass
+class ErrorCase:
+    """A wrong call: the type PyTorch raises, and a regular expression that the message must match."""
+
+    name: str
+    args: tuple
+    kwargs: dict
+    error: type[Exception]
+    match: str
+
+
+class Samples:
+    """Makes sample arrays, the same ones every time."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def floats(self, *shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
+        """Uniform float64 values in [low, high)."""
+        return self.rng.uniform(low, high, shape)
+
+    def positive(self, *shape: int, low: float = 0.1, high: float = 3.0) -> np.ndarray:
+        return self.floats(*shape, low=low, high=high)
+
+    def distinct(self, *shape: int, gap: float = 0.1) -> np.ndarray:
+        """Values that differ from each other (and from 0) by at least ``gap``/2: no ties, so no kinks in max or sort."""
+        n = int(np.prod(shape, dtype=np.int64))
+        values = (np.arange(n) - n // 2 + 0.5) * gap
+        return self.rng.permutation(values).reshape(shape)
+
+    def ints(self, *shape: int, low: int = 0, high: int = 10, dtype: str = "int64") -> np.ndarray:
+        return self.rng.integers(low, high, shape).astype(dtype)
+
+    def bools(self, *shape: int) -> np.ndarray:
+        return self.rng.random(shape) < 0.5
+
+    def expanded(self, array: np.ndarray, *shape: int) -> np.ndarray:
+        """A stride-0 view, as ``expand`` makes."""
+        return np.broadcast_to(array, shape)
+
+    def sliced(self, *shape: int) -> np.ndarray:
+        """Floats whose memory has gaps and runs backwards along the first dimension."""
+        if not shape:
+            return self.floats()
+        return self.floats(*(2 * n for n in shape))[tuple(slice(None, None, -2 if i == 0 else 2) for i in range(len(shape)))]
+
+    def constant(self, array: np.ndarray) -> Constant:
+        return Constant(array)
+
+    def sample(self, name: str, *args: Any, order: int | None = None, **kwargs: Any) -> Sample:
+        return Sample(name, args, kwargs, order)
+
+
+@dataclass
+class Op:
+    """An entry of the table.
+
+    name       dotted below the package: ``"exp"``, ``"nn.functional.conv2d"``, ``"linalg.inv"``, ``"Tensor.view"``
+    samples    makes the sample inputs
+    dtypes     element types for which values are compared with PyTorch
+    order      how often it can be differentiated: 0, 1 or 2 (2 stands for any number)
+    linear     in its first argument: the adjoint test ⟨Ax, g⟩ = ⟨x, Aᵀg⟩ runs
+    errors     makes wrong calls
+    kinks      a description of where the gradient is a convention, for the scoreboard
+    torch      the reference, where it is not PyTorch's function of the same name
+    compare    "values", "shape" (random or uninitialised results)
+    inplace    the in-place variant ``name_`` is compared as well
+    method     ``x.name(...)`` is compared with ``name(x, ...)``
+    atol       tolerance for values in float64 (1e-6 unless there is a reason); gradients use ten times it
+    dtype_samples   the names of the samples that run in the other types (default: those whose arguments allow it)
+    """
+
+    name: str
+    samples: Callable[[Samples], Iterable[Sample]]
+    dtypes: tuple[str, ...] = FLOATS
+    order: int = 2
+    linear: bool = False
+    errors: Callable[[Samples], Iterable[ErrorCase]] | None = None
+    kinks: str = ""
+    torch: Callable | None = None
+    compare: str = "values"
+    inplace: bool = False
+    method: bool = True
+    atol: float = 1e-6
+    dtype_samples: tuple[str, ...] | None = None
+    tolerance: dict[str, float] = field(default_factory=dict)
+
+    def all_samples(self) -> list[Sample]:
+        return list(self.samples(Samples(sum(map(ord, self.name)))))
+
+    def all_errors(self) -> list[ErrorCase]:
+        return list(self.errors(Samples())) if self.errors else []
+
+
+TABLE: dict[str, Op] = {}
+
+
+def op(name: str, samples: Callable[[Samples], Iterable[Sample]], **settings: Any) -> Op:
+    """Add an entry to the table."""
+    assert name not in TABLE, f"{name} stands in the table twice"
+    TABLE[name] = Op(name, samples, **settings)
+    return TABLE[name]
+
+
+def error(name: str, error_type: type[Exception], match: str, *args: Any, **kwargs: Any) -> ErrorCase:
+    """A wrong call for ``errors=``."""
+    return ErrorCase(name, args, kwargs, error_type, match)

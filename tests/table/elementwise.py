@@ -1,0 +1,18 @@
+"""Entries for minidl.ops.elementwise."""
+
+from tests.table.core import ALL, error, op
+
+op(
+    "add",
+    lambda s: [
+        s.sample("same shape", s.floats(3, 4), s.floats(3, 4)),
+        s.sample("broadcast", s.floats(3, 1), s.floats(4)),
+        s.sample("alpha", s.floats(3), s.floats(3), alpha=2.5),
+        s.sample("size 0", s.floats(0, 3), s.floats(1, 3)),
+        s.sample("expanded", s.expanded(s.floats(3, 1), 3, 4), s.sliced(3, 4)),
+    ],
+    dtypes=ALL,
+    linear=True,
+    inplace=True,
+    errors=lambda s: [error("shapes", RuntimeError, r"must match.*dimension 1", s.floats(2, 3), s.floats(2, 4))],
+)
