@@ -11,31 +11,28 @@ class _Mode(threading.local):
     enabled = True
 
 
-mode = _Mode()
+mode = _mode = _Mode()
 
 
 def is_grad_enabled() -> bool:
-    return mode.enabled
+    return _mode.enabled
 
 
 class set_grad_enabled:
     """Switch recording on or off: for good when called, for a block with ``with``, for a function as a decorator."""
 
-    def __init__(self, enabled: bool) -> None:
-        self._enabled = bool(enabled)
-        self._previous = [mode.enabled]
-        mode.enabled = self._enabled
+    def __init__(self, mode: bool) -> None:
+        self._previous = _mode.enabled
+        self._enabled = _mode.enabled = bool(mode)
 
-    def __enter__(self) -> set_grad_enabled:
-        self._previous.append(mode.enabled if len(self._previous) > 1 else self._previous.pop())
-        mode.enabled = self._enabled
-        return self
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(self, *exc: object) -> None:
-        mode.enabled = self._previous.pop()
+        _mode.enabled = self._previous
 
     def __call__(self, function: Any) -> Any:
-        mode.enabled = self._previous.pop()
+        _mode.enabled = self._previous  # used as a decorator: only the function's own calls are switched
         return _decorate(function, lambda: set_grad_enabled(self._enabled))
 
 
@@ -44,20 +41,20 @@ class _Block:
 
     _enabled: bool
 
-    def __init__(self, function: Any = None) -> None:
-        self._previous: list[bool] = []
-
     def __new__(cls, function: Any = None) -> Any:
         if function is not None:  # used as @no_grad without parentheses
             return _decorate(function, cls)
         return super().__new__(cls)
 
+    def __init__(self) -> None:
+        self._previous: list[bool] = []
+
     def __enter__(self) -> None:
-        self._previous.append(mode.enabled)
-        mode.enabled = self._enabled
+        self._previous.append(_mode.enabled)
+        _mode.enabled = self._enabled
 
     def __exit__(self, *exc: object) -> None:
-        mode.enabled = self._previous.pop()
+        _mode.enabled = self._previous.pop()
 
     def __call__(self, function: Any) -> Any:
         return _decorate(function, type(self))
