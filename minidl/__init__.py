@@ -4,8 +4,8 @@ from minidl import autograd, methods
 from minidl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.backends import device, get_backend, use_backend
 from minidl.creation import *
-from minidl.dtypes import dtype, finfo, float16, float32, float64, int8, int16, int32, int64, uint8
 from minidl.dtypes import bool_ as bool
+from minidl.dtypes import dtype, finfo, float16, float32, float64, int8, int16, int32, int64, uint8
 from minidl.ops import *
 from minidl.tensor import Tensor
 

@@ -6,10 +6,46 @@ from typing import Any
 
 from minidl.autograd import walk
 from minidl.autograd.inplace import in_place
-from minidl.ops import conversion, elementwise, indexing, reductions, shape
+from minidl.ops import (
+    comparison,
+    conversion,
+    diagonal,
+    elementwise,
+    gathering,
+    indexing,
+    joining,
+    linear_algebra,
+    products,
+    rearranging,
+    reductions,
+    rounding,
+    scan,
+    shape,
+    sorting,
+    statistics,
+    transcendental,
+)
 from minidl.tensor import Tensor
 
-MODULES = [conversion, elementwise, indexing, reductions, shape]
+MODULES = [
+    comparison,
+    conversion,
+    diagonal,
+    elementwise,
+    gathering,
+    indexing,
+    joining,
+    linear_algebra,
+    products,
+    rearranging,
+    reductions,
+    rounding,
+    scan,
+    shape,
+    sorting,
+    statistics,
+    transcendental,
+]
 
 
 def _in_place_method(name: str, function: Any) -> Any:

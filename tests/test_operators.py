@@ -62,7 +62,11 @@ def test_values_and_gradients_match_pytorch(op, sample):
     cotangents = random_cotangents(ours)
     gradients = grad(ours, leaves, [wrap(c) for c in cotangents], allow_unused=True, materialize_grads=True)
     expected = torch.autograd.grad(
-        theirs, theirs_leaves, [torch.from_numpy(np.asarray(c)) for c in cotangents], allow_unused=True, materialize_grads=True
+        theirs,
+        theirs_leaves,
+        [torch.from_numpy(np.asarray(c)) for c in cotangents],
+        allow_unused=True,
+        materialize_grads=True,
     )
     for position, (g, e) in enumerate(zip(gradients, expected)):
         assert g.shape == tuple(e.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from minidl.autograd import functional
 from minidl.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from minidl.autograd.function import Function
@@ -14,8 +13,8 @@ from minidl.autograd.grad_mode import (
     set_grad_enabled,
 )
 from minidl.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
-from minidl.autograd.walk import backward, grad
 from minidl.autograd.tape import Operator, apply
+from minidl.autograd.walk import backward, grad
 
 __all__ = [
     "Function",

@@ -124,9 +124,7 @@ def _record(ctx: Context, args: tuple, results: tuple) -> tuple:
     """Put a user's operator on the tape; an output that is an input unchanged becomes a tensor of its own."""
     outputs = []
     for result in results:
-        if not isinstance(result, Tensor):
-            outputs.append(result)
-        elif any(result is d for d in ctx._dirty) or not any(result is a for a in args):
+        if not isinstance(result, Tensor) or any(result is d for d in ctx._dirty) or not any(result is a for a in args):
             outputs.append(result)
         else:
             outputs.append(wrap(result._data.view()))

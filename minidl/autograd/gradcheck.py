@@ -86,7 +86,12 @@ def gradgradcheck(
         xs, gs = args[: len(inputs)], args[len(inputs) :]
         xs = tuple(_separate(x) if i in checked else x for i, x in enumerate(xs))
         gradients = grad(
-            _outputs(func, xs), [xs[i] for i in checked], gs, create_graph=True, allow_unused=True, materialize_grads=True
+            _outputs(func, xs),
+            [xs[i] for i in checked],
+            gs,
+            create_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
         )
         return tuple(g for g in gradients if g is not None)
 
@@ -164,9 +169,7 @@ def _check_deterministic(func: Any, inputs: tuple, checked: list, rng: Any, tole
     outputs = _outputs(func, inputs)
     cotangents = [_random_like(y, rng) for y in outputs]
     xs = [inputs[i] for i in checked]
-    passes = [
-        grad(_outputs(func, inputs), xs, cotangents, allow_unused=True, materialize_grads=True) for _ in range(2)
-    ]
+    passes = [grad(_outputs(func, inputs), xs, cotangents, allow_unused=True, materialize_grads=True) for _ in range(2)]
     for i, a, b in zip(checked, *passes):
         difference = _largest(a._data - b._data)  # type: ignore[union-attr]
         if difference > tolerance:
@@ -271,8 +274,7 @@ def _report(analytical: Any, numerical: Any, wrong: Any, i: int, k: int, shape: 
         f"Jacobian mismatch for output {k} with respect to input {i}: {int(wrong.sum())} of {wrong.size} elements are "
         f"off.\nThe worst: the derivative of element {int(row)} of the output (flattened) by element {where} of the "
         f"input (shape {tuple(shape)}):\n  analytical (backward)  {a:.8g}\n  numerical (difference) {n:.8g}\n"
-        f"  difference             {abs(a - n):.3g}"
-        + (f"   ratio {a / n:.6g}" if n else "")
+        f"  difference             {abs(a - n):.3g}" + (f"   ratio {a / n:.6g}" if n else "")
     )
 
 

@@ -39,7 +39,7 @@ def write(name: str, tensor: Tensor, result: Tensor) -> None:
         )
     refuse_cast(name, result.dtype, tensor.dtype)
     xp = namespace(tensor._data)
-    if not tensor._data.flags.writeable or 0 in tensor._data.strides and tensor._data.size > 1:
+    if not tensor._data.flags.writeable or (0 in tensor._data.strides and tensor._data.size > 1):
         _refuse_overlap(name, tensor)
     with xp.errstate(all="ignore"):
         xp.copyto(tensor._data, result._data, casting="unsafe")

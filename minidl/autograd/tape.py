@@ -281,7 +281,7 @@ class Pass:
     def __init__(self, *, retain_graph: bool, create_graph: bool, wanted: list | None = None) -> None:
         self.retain_graph = retain_graph
         self.create_graph = create_graph
-        self.wanted = None if wanted is None else {edge: None for edge in wanted}
+        self.wanted = None if wanted is None else dict.fromkeys(wanted)
         self.table: dict[Any, list] = {}
         self.heap: list = []
         self.owned: set = set()  # edges whose gradient is a sum made here, which may be added to in place

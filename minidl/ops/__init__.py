@@ -4,8 +4,20 @@ Each module lists its public functions (``__all__``), those that are also Tensor
 in-place variant (``INPLACE``: ``add`` gives ``add_``).
 """
 
+from minidl.ops.comparison import *
 from minidl.ops.conversion import *
+from minidl.ops.diagonal import *
 from minidl.ops.elementwise import *
+from minidl.ops.gathering import *
 from minidl.ops.indexing import *
+from minidl.ops.joining import *
+from minidl.ops.linear_algebra import *
+from minidl.ops.products import *
+from minidl.ops.rearranging import *
 from minidl.ops.reductions import *
+from minidl.ops.rounding import *
+from minidl.ops.scan import *
 from minidl.ops.shape import *
+from minidl.ops.sorting import *
+from minidl.ops.statistics import *
+from minidl.ops.transcendental import *

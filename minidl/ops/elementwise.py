@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl import ops
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import broadcast_shapes, promote

@@ -6,7 +6,6 @@ from typing import Any
 
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.tensor import Tensor, raw
 
 __all__: list[str] = []
 

@@ -8,7 +8,7 @@ from typing import Any
 from minidl.autograd.tape import Operator, apply, sum_to
 from minidl.backends import namespace
 from minidl.ops.common import ints, normalize_dim, normalize_dims
-from minidl.tensor import Tensor, raw
+from minidl.tensor import raw
 
 __all__ = ["expand", "permute", "reshape", "transpose"]
 
@@ -114,7 +114,11 @@ def expand(input: Any, *sizes: Any) -> Any:
     sizes = ints(sizes)
     extra = len(sizes) - input.ndim
     shape = tuple(input.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(sizes))
-    fits = extra >= 0 and all(m in (1, n) and n >= 0 for n, m in zip(shape[extra:], input.shape)) and min(shape, default=0) >= 0
+    fits = (
+        extra >= 0
+        and all(m in (1, n) and n >= 0 for n, m in zip(shape[extra:], input.shape))
+        and min(shape, default=0) >= 0
+    )
     if not fits:
         raise RuntimeError(
             f"expand: the expanded size {list(sizes)} must match the existing size {list(input.shape)} at non-singleton "

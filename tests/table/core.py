@@ -88,7 +88,9 @@ class Samples:
         """Floats whose memory has gaps and runs backwards along the first dimension."""
         if not shape:
             return self.floats()
-        return self.floats(*(2 * n for n in shape))[tuple(slice(None, None, -2 if i == 0 else 2) for i in range(len(shape)))]
+        return self.floats(*(2 * n for n in shape))[
+            tuple(slice(None, None, -2 if i == 0 else 2) for i in range(len(shape)))
+        ]
 
     def constant(self, array: np.ndarray) -> Constant:
         return Constant(array)

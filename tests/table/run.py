@@ -144,7 +144,9 @@ def assert_same(op: Op, ours: Any, theirs: Any, tolerance: float, what: str = ""
         where = f"{what} result {position}"
         if not is_tensor(expected):
             plain = tuple(expected) if isinstance(expected, torch.Size) else expected
-            assert y == plain or str(y).rpartition(".")[2] == str(plain).rpartition(".")[2], f"{where}: {y!r} != {plain!r}"
+            assert y == plain or str(y).rpartition(".")[2] == str(plain).rpartition(".")[2], (
+                f"{where}: {y!r} != {plain!r}"
+            )
             continue
         assert is_tensor(y), f"{where}: {type(y).__name__} instead of a Tensor"
         assert y.shape == tuple(expected.shape), f"{where}: shape {y.shape}, PyTorch {tuple(expected.shape)}"

@@ -1,0 +1,5 @@
+"""Affine and bilinear maps."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

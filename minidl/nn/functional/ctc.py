@@ -1,0 +1,5 @@
+"""Connectionist temporal classification."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,1 @@
+"""Training: the loop, its pictures and its checkpoints."""
