@@ -1,0 +1,53 @@
+# Everything here sets itself up: a virtual environment in .venv, made on first use.
+# Another interpreter: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+EPOCHS ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench scoreboard clean
+
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+demo: .venv/demo  ## download MNIST, train the ConvNet for three epochs, and leave the pictures in runs/
+	$(BIN)/minidl train mnist --epochs $(EPOCHS)
+
+test: .venv/test  ## run every test (PyTorch is the reference), with coverage
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+
+lint: .venv/test  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: .venv/test  ## put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/test  ## the time of training steps, beside PyTorch
+	$(BIN)/minidl bench cpu --against torch
+
+scoreboard: .venv/test  ## write docs/scoreboard.md anew from the table of operators
+	$(BIN)/python -m tests.scoreboard
+
+clean:  ## remove the virtual environment and what was built
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .coverage*
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "minidl needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@echo "Making a virtual environment in .venv"
+	$(PYTHON) -m venv .venv
+
+.venv/demo: .venv/bin/python pyproject.toml
+	@echo "Installing minidl and what it needs (a minute or two, once)"
+	$(PIP) -e '.[data]'
+	@touch $@
+
+.venv/test: .venv/bin/python pyproject.toml
+	@echo "Installing minidl with its tests' tools, PyTorch among them (some minutes, once)"
+	$(PIP) -e '.[data,jit,test]'
+	@touch $@ .venv/demo
