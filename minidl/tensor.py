@@ -6,6 +6,7 @@ does on the tape is in :mod:`minidl.autograd`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ class View:
     and the history it was made from."""
 
     __slots__ = ("operator", "parent", "rebased", "root")
+
+    refresh: Callable[[Tensor], None]  # brings a view's history up to date; given by minidl.autograd.inplace
 
     def __init__(self, parent: Tensor, operator: Operator) -> None:
         self.parent = parent
@@ -180,9 +183,7 @@ class Tensor:
         brought up to date first: its history is the root's new one, looked at again."""
         view = self._view
         if view is not None and view.rebased != view.root._rebased:
-            from minidl.autograd.inplace import refresh
-
-            refresh(self)
+            View.refresh(self)
         return self._edge
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from minidl.autograd import functional
 from minidl.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from minidl.autograd.function import Function
 from minidl.autograd.grad_mode import (
@@ -24,7 +23,6 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
-    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",

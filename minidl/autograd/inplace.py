@@ -13,7 +13,7 @@ from minidl import dtypes
 from minidl.autograd.grad_mode import enable_grad, mode
 from minidl.autograd.tape import Operator, apply, record
 from minidl.backends import namespace
-from minidl.tensor import Tensor, wrap
+from minidl.tensor import Tensor, View, wrap
 
 
 def in_place(name: str, function: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -116,6 +116,9 @@ def refresh(view: Tensor) -> None:
                 with enable_grad():
                     again = apply(link.operator.again(), link.parent)
                 tensor._edge, tensor._requires_grad = again._edge, again._requires_grad
+
+
+View.refresh = staticmethod(refresh)
 
 
 class ViewScatter(Operator):

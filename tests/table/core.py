@@ -115,6 +115,7 @@ class Op:
     inplace    the in-place variant ``name_`` is compared as well
     method     ``x.name(...)`` is compared with ``name(x, ...)``
     atol       tolerance for values in float64 (1e-6 unless there is a reason); gradients use ten times it
+    module     where the entry stands: ``tests/table/<module>.py``
     dtype_samples   the names of the samples that run in the other types (default: those whose arguments allow it)
     """
 
@@ -132,6 +133,7 @@ class Op:
     atol: float = 1e-6
     dtype_samples: tuple[str, ...] | None = None
     tolerance: dict[str, float] = field(default_factory=dict)
+    module: str = ""
 
     def all_samples(self) -> list[Sample]:
         return list(self.samples(Samples(sum(map(ord, self.name)))))
@@ -146,7 +148,8 @@ TABLE: dict[str, Op] = {}
 def op(name: str, samples: Callable[[Samples], Iterable[Sample]], **settings: Any) -> Op:
     """Add an entry to the table."""
     assert name not in TABLE, f"{name} stands in the table twice"
-    TABLE[name] = Op(name, samples, **settings)
+    module = samples.__globals__["__name__"].rpartition(".")[2]
+    TABLE[name] = Op(name, samples, module=module, **settings)
     return TABLE[name]
 
 
