@@ -6,8 +6,10 @@ from minidl.autograd import enable_grad, inference_mode, is_grad_enabled, no_gra
 from minidl.backends import device, get_backend, use_backend
 from minidl.creation import *
 from minidl.dtypes import bool_ as bool
-from minidl.dtypes import dtype, finfo, float16, float32, float64, int8, int16, int32, int64, uint8
+from minidl.dtypes import dtype, finfo, float16, float32, float64, iinfo, int8, int16, int32, int64, uint8
 from minidl.ops import *
+from minidl.random import Generator, initial_seed, manual_seed, seed
+from minidl.sampling import *
 from minidl.tensor import Tensor
 
 __version__ = "0.1.0"

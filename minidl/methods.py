@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minidl import creation, sampling
 from minidl.autograd import walk
 from minidl.autograd.inplace import in_place
 from minidl.ops import (
@@ -11,6 +12,7 @@ from minidl.ops import (
     conversion,
     diagonal,
     elementwise,
+    extremes,
     gathering,
     indexing,
     joining,
@@ -27,11 +29,14 @@ from minidl.ops import (
 )
 from minidl.tensor import Tensor
 
-MODULES = [
+MODULES: list[Any] = [
+    creation,
+    sampling,
     comparison,
     conversion,
     diagonal,
     elementwise,
+    extremes,
     gathering,
     indexing,
     joining,
