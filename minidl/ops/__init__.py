@@ -7,7 +7,9 @@ in-place variant (``INPLACE``: ``add`` gives ``add_``).
 from minidl.ops.comparison import *
 from minidl.ops.conversion import *
 from minidl.ops.diagonal import *
+from minidl.ops.einstein import *
 from minidl.ops.elementwise import *
+from minidl.ops.extremes import *
 from minidl.ops.gathering import *
 from minidl.ops.indexing import *
 from minidl.ops.joining import *
