@@ -1,6 +1,6 @@
 """minidl: a deep-learning engine to learn from. PyTorch's names and behaviour, on NumPy."""
 
-from minidl import autograd, methods
+from minidl import autograd, methods, optim
 from minidl.autograd import functional as _functional  # written in operators, so imported after them
 from minidl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.backends import device, get_backend, use_backend

@@ -1,0 +1,93 @@
+"""Several cores for one kernel: the same function over several pieces of the work.
+
+NumPy lets go of the interpreter's lock inside its loops, so threads truly run side by side there. BLAS has threads of its
+own and is best left alone, or held at one thread while these run.
+
+    in_parallel(lambda piece: np.exp(x[piece], out=y[piece]), slices(len(x)))
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_local = threading.local()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_count = cores()
+_pool: ThreadPoolExecutor | None = None
+
+
+def get_num_threads() -> int:
+    """How many threads :func:`in_parallel` uses."""
+    return _count
+
+
+def set_num_threads(count: int) -> None:
+    """Use ``count`` threads from now on (1: no others than the caller's)."""
+    global _count, _pool
+    if _pool is not None:
+        _pool.shutdown()
+    _count, _pool = max(int(count), 1), None
+
+
+def slices(n: int, parts: int | None = None, multiple: int = 1) -> list[slice]:
+    """``range(n)`` in ``parts`` (as many as threads) slices of nearly equal length, each but the last a ``multiple``."""
+    parts = _count if parts is None else parts
+    units = -(-n // multiple)
+    parts = max(min(parts, units), 1)
+    ends = [min(units * (i + 1) // parts * multiple, n) for i in range(parts)]
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends)]
+
+
+def in_parallel(function: Callable[[Any], Any], pieces: Sequence[Any]) -> list[Any]:
+    """``[function(piece) for piece in pieces]`` on several threads; the caller's is one of them.
+
+    Settings of the caller's context (``np.errstate``, ``no_grad``) hold in all. The first error is raised, after all have
+    ended. Called from within a piece, it runs in that thread alone.
+    """
+    if _count == 1 or len(pieces) == 1 or getattr(_local, "busy", False):
+        return [function(piece) for piece in pieces]
+    pool = _the_pool()
+    futures = [pool.submit(contextvars.copy_context().run, _piece, function, piece) for piece in pieces[1:]]
+    try:
+        first = _piece(function, pieces[0])
+    finally:
+        for future in futures:
+            future.exception()  # waits: nobody may still be writing when an error leaves
+    return [first, *(future.result() for future in futures)]
+
+
+def _piece(function: Callable[[Any], Any], piece: Any) -> Any:
+    _local.busy = True
+    try:
+        return function(piece)
+    finally:
+        _local.busy = False
+
+
+def _the_pool() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_count - 1, thread_name_prefix="minidl")
+    return _pool
+
+
+def _forget_pool() -> None:
+    """A forked process inherits the pool but none of its threads."""
+    global _pool
+    _pool = None
+    _local.busy = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

@@ -1,0 +1,82 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidl.backends import kernel, namespace
+from minidl.optim.optimizer import Optimizer, check, scalar
+from minidl.tensor import Tensor, wrap
+
+
+class SGD(Optimizer):
+    """x ← x - lr · g, with momentum μ along the running sum b ← μ b + (1 - dampening) g of gradients:
+
+        x ← x - lr · b      or, with ``nesterov``,      x ← x - lr · (g + μ b)
+
+    Args:
+        params, lr: what to optimise, and the learning rate.
+        momentum, dampening, nesterov: see above (Polyak 1964; Sutskever et al. 2013).
+        weight_decay: λ of an L2 penalty, g ← g + λ x.
+        maximize: ascend instead.
+        foreach, differentiable, fused: accepted as in PyTorch; they change nothing here.
+
+    ValueError for negative settings, or Nesterov's form without momentum or with dampening.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check("learning rate", lr)
+        check("momentum value", momentum)
+        check("weight_decay value", weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
+
+    def _step_one(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        x, momentum = parameter._data, group["momentum"]
+        buffer, first = None, False
+        if momentum:
+            state = self.state[parameter]
+            first = state.get("momentum_buffer") is None
+            if first:
+                state["momentum_buffer"] = wrap(namespace(x).zeros_like(x))
+            buffer = state["momentum_buffer"]._data
+        kernel("sgd").step(
+            x,
+            parameter.grad._data,
+            buffer,
+            lr=scalar(group["lr"]),
+            momentum=momentum,
+            dampening=group["dampening"],
+            weight_decay=scalar(group["weight_decay"]),
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+            first=first,
+        )
+        parameter._counter[0] += 1
