@@ -6,8 +6,9 @@ from typing import Any
 
 from minidl import creation, sampling
 from minidl.autograd import walk
-from minidl.autograd.inplace import in_place
+from minidl.autograd.inplace import in_place, look_anew
 from minidl.ops import (
+    casting,
     comparison,
     conversion,
     diagonal,
@@ -64,11 +65,30 @@ def _in_place_method(name: str, function: Any) -> Any:
     return method
 
 
+def _in_place_view_method(name: str, function: Any) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return look_anew(name, function, self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"``{function.__name__}``, of this tensor itself. Returns the tensor."
+    return method
+
+
 for _module in MODULES:
     for _name in _module.METHODS:
         setattr(Tensor, _name, getattr(_module, _name))
     for _name in _module.INPLACE:
         setattr(Tensor, _name + "_", _in_place_method(_name + "_", getattr(_module, _name)))
+    for _name in getattr(_module, "INPLACE_VIEWS", ()):
+        setattr(Tensor, _name + "_", _in_place_view_method(_name + "_", getattr(_module, _name)))
+    for _name in getattr(_module, "PROPERTIES", ()):
+        setattr(Tensor, _name, property(getattr(_module, _name)))
+
+Tensor.__getitem__ = indexing.getitem  # type: ignore[method-assign]
+Tensor.__setitem__ = indexing.setitem  # type: ignore[method-assign]
+Tensor.__contains__ = indexing.contains  # type: ignore[attr-defined]
+Tensor.__iter__ = indexing.iterate  # type: ignore[attr-defined]
+Tensor.__len__ = indexing.length  # type: ignore[attr-defined]
 
 # ----------------------------------------------------------------------------------------------------- Python's operators
 

@@ -102,6 +102,20 @@ def rebase(tensor: Tensor, result: Tensor) -> None:
     tensor._rebased += 1
 
 
+def look_anew(name: str, function: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Make ``tensor`` the view ``function(tensor, *args, **kwargs)`` of what it was, as ``transpose_`` does."""
+    if mode.enabled and tensor.requires_grad:
+        refuse_leaf(name, tensor)
+    before = wrap(tensor._data)
+    before._edge, before._requires_grad = tensor.edge(), tensor._requires_grad
+    before._counter, before._view, before._rebased = tensor._counter, tensor._view, tensor._rebased
+    after = function(before, *args, **kwargs)
+    tensor._before = before
+    tensor._data, tensor._edge, tensor._requires_grad = after._data, after._edge, after._requires_grad
+    tensor._view = after._view
+    return tensor
+
+
 def refresh(view: Tensor) -> None:
     """Bring the history of a view up to date with its root's."""
     stale = [view]

@@ -249,10 +249,17 @@ def _origin(array: Any, inputs: Any, arrays: list, outputs: tuple[Tensor, ...]) 
 def _look_into(parent: Any, view: Tensor, operator: Operator | None) -> None:
     """Note that ``view`` shares the memory of ``parent``, if it does (``reshape`` may have copied)."""
     mine, its = view._data, parent._data
-    if mine is its or (mine.base is not None and (mine.base is its or mine.base is its.base)):
+    if mine is its or owner_of(mine) is owner_of(its):
         view._counter = parent._counter
         if mode.enabled:
             view._view = View(parent, operator)
+
+
+def owner_of(array: Any) -> Any:
+    """What owns the memory that ``array`` looks into."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    return array
 
 
 # ------------------------------------------------------------------------------------------------------------ backward

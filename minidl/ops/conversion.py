@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import backends, dtypes
-from minidl.autograd.tape import Operator, apply
+from minidl.autograd.tape import Operator, apply, owner_of
 from minidl.backends import namespace
-from minidl.ops.common import convert
+from minidl.ops.common import convert, normalize_dim
 from minidl.tensor import Tensor, raw, wrap
 
 __all__ = ["clone", "to"]
 
-METHODS = ["clone", "to", "type_as", "contiguous", "detach", "fill", "cpu", "cuda"]
-INPLACE = ["fill"]
+METHODS = ["clone", "contiguous", "cpu", "cuda", "data_ptr", "detach", "detach_", "is_contiguous", "storage_offset"]
+METHODS += ["stride", "to", "type", "type_as"]
+INPLACE = ["copy", "fill", "zero"]
 
 
 class Clone(Operator):
@@ -57,7 +58,9 @@ class Fill(Operator):
     """y = value everywhere;  ∂y/∂x = 0."""
 
     def forward(self, x: Any, value: Any) -> Any:
-        return namespace(x).full_like(x, value)
+        y = namespace(x).empty_like(x)
+        y[...] = value
+        return y
 
     def backward(self, g: Any) -> Any:
         return g * 0, g.sum() if self.needs[1] else None
@@ -86,42 +89,105 @@ def move(array: Any, target: backends.device) -> Any:
     return backends.namespace_for(target).asarray(array)
 
 
-def to(input: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Any:
+def to(
+    input: Any,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    other: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Any:
     """``input`` in another type or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``,
     ``to(other)``. Itself if nothing changes and no ``copy`` is asked for."""
-    for a in args:
+    flags = []
+    for a in (*args, other):
         if isinstance(a, Tensor):
             dtype, device = a.dtype, a.device
-        elif isinstance(a, bool):  # non_blocking
-            continue
+        elif isinstance(a, bool):  # non_blocking, copy
+            flags.append(a)
         elif isinstance(a, (str, backends.device)):
             device = a
         elif a is not None:
             dtype = a
+    copy = copy or (len(flags) > 1 and flags[1])
     result = input
     if device is not None:
         target = backends.device(device)
         backends.namespace_for(target)
         if target != input.device:
             result = apply(Move(target), result)
-    if dtype is not None and dtypes.as_dtype(dtype).numpy != result._data.dtype:
+    if dtype is not None and dtypes.as_dtype(dtype).numpy != raw(result).dtype:
         result = apply(Cast(dtypes.as_dtype(dtype).numpy), result)
     return apply(Clone(), input) if copy and result is input else result
 
 
-def clone(input: Any, **_: Any) -> Any:
+def clone(input: Any, *, memory_format: Any = None) -> Any:
     """A copy of ``input``, on the tape."""
     return apply(Clone(), input)
 
 
+def type(input: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """Without ``dtype`` the name of the tensor's type, such as ``"minidl.FloatTensor"``; else ``input`` converted to it
+    (a dtype, or such a name)."""
+    if dtype is None:
+        return f"minidl.{_TENSOR_NAMES[dtypes.from_numpy_dtype(raw(input).dtype).name]}"
+    if isinstance(dtype, str):
+        wanted = dtype.rpartition(".")[2]
+        found = [name for name, tensor_name in _TENSOR_NAMES.items() if tensor_name == wanted]
+        if not found:
+            raise ValueError(f"type: invalid type: {dtype!r}; one of {', '.join(_TENSOR_NAMES.values())}")
+        dtype = dtypes.bfloat16_or_none() if found[0] == "bfloat16" else found[0]
+    return to(input, dtype=dtype)
+
+
+_TENSOR_NAMES = {
+    "float16": "HalfTensor",
+    "bfloat16": "BFloat16Tensor",
+    "float32": "FloatTensor",
+    "float64": "DoubleTensor",
+    "uint8": "ByteTensor",
+    "int8": "CharTensor",
+    "int16": "ShortTensor",
+    "int32": "IntTensor",
+    "int64": "LongTensor",
+    "bool": "BoolTensor",
+}
+
+
 def type_as(input: Any, other: Any) -> Any:
     """``input`` in the element type of ``other``."""
-    return to(input, other.dtype)
+    return to(input, dtype=other.dtype)
 
 
-def contiguous(input: Any, **_: Any) -> Any:
+def contiguous(input: Any, *, memory_format: Any = None) -> Any:
     """``input`` itself if its memory is in row-major order, a copy that is otherwise."""
     return input if raw(input).flags.c_contiguous else apply(Contiguous(), input)
+
+
+def is_contiguous(input: Any, *, memory_format: Any = None) -> bool:
+    """Whether the elements lie in memory in row-major order, without gaps."""
+    return raw(input).flags.c_contiguous
+
+
+def stride(input: Any, dim: Any = None) -> Any:
+    """How many elements to go in memory for one step along each dimension (or along ``dim``)."""
+    x = raw(input)
+    strides = tuple(n // x.itemsize for n in x.strides)
+    return strides if dim is None else strides[normalize_dim(dim, x.ndim, "stride")]
+
+
+def data_ptr(input: Any) -> int:
+    """The address of the first element."""
+    x = raw(input)
+    return x.data.ptr if hasattr(x.data, "ptr") else x.ctypes.data
+
+
+def storage_offset(input: Any) -> int:
+    """How many elements into its memory the tensor begins."""
+    x, owner = raw(input), owner_of(raw(input))
+    return (data_ptr(x) - data_ptr(owner)) // x.itemsize if hasattr(owner, "itemsize") else 0
 
 
 class Contiguous(Clone):
@@ -136,6 +202,14 @@ def detach(input: Tensor) -> Tensor:
     result = wrap(input._data)
     result._counter = input._counter
     return result
+
+
+def detach_(input: Tensor) -> Tensor:
+    """Cut this tensor off from what it was computed from. RuntimeError for a view."""
+    if input._view is not None:
+        raise RuntimeError("detach_: Can't detach views in-place. Use detach() instead.")
+    input._edge, input._requires_grad = None, False
+    return input
 
 
 def cpu(input: Any) -> Any:
@@ -155,13 +229,21 @@ def fill(input: Any, value: Any) -> Any:
     return apply(Fill(), input, value)
 
 
-def copy(input: Any, source: Any, non_blocking: bool = False) -> Any:
-    """The values of ``source``, broadcast to the shape and converted to the type of ``input``."""
-    if not isinstance(source, Tensor):
-        raise TypeError(f"copy_(): argument 'source' must be Tensor, not {type(source).__name__}")
+def zero(input: Any) -> Any:
+    """A tensor like ``input`` with 0 everywhere."""
+    return apply(Fill(), input, 0)
+
+
+def copy(input: Any, src: Any, non_blocking: bool = False) -> Any:
+    """The values of ``src`` (a Tensor or a number), broadcast to the shape and converted to the type of ``input``."""
+    if not isinstance(src, Tensor):
+        try:
+            return apply(Fill(), input, src + 0)
+        except TypeError:
+            raise TypeError(f"copy_(): argument 'src' must be Tensor, not {src.__class__.__name__}") from None
     try:
-        return apply(Copy(), input, convert(to(source, input.device), input.dtype))
+        return apply(Copy(), input, convert(to(src, device=input.device), input.dtype))
     except ValueError:
         raise RuntimeError(
-            f"copy_: the source of shape {list(source.shape)} cannot be broadcast to {list(input.shape)}"
+            f"copy_: the source of shape {list(src.shape)} cannot be broadcast to {list(input.shape)}"
         ) from None
