@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl import creation, sampling
+from minidl import creation, sampling, surface
 from minidl.autograd import walk
 from minidl.autograd.inplace import in_place, look_anew
 from minidl.ops import (
@@ -19,6 +19,7 @@ from minidl.ops import (
     indexing,
     joining,
     linear_algebra,
+    norms,
     products,
     rearranging,
     reductions,
@@ -34,6 +35,7 @@ from minidl.tensor import Tensor
 MODULES: list[Any] = [
     creation,
     sampling,
+    surface,
     comparison,
     conversion,
     diagonal,
@@ -44,6 +46,7 @@ MODULES: list[Any] = [
     indexing,
     joining,
     linear_algebra,
+    norms,
     products,
     rearranging,
     reductions,
@@ -152,14 +155,7 @@ def _backward(
     walk.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
-def _requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
-    """Switch recording of what is computed from this leaf on or off. Returns the tensor."""
-    self.requires_grad = requires_grad
-    return self
-
-
 Tensor.backward = _backward  # type: ignore[attr-defined]
-Tensor.requires_grad_ = _requires_grad_  # type: ignore[attr-defined]
 Tensor.register_hook = walk.register_hook  # type: ignore[attr-defined]
 Tensor.retain_grad = walk.retain_grad  # type: ignore[attr-defined]
 Tensor.register_post_accumulate_grad_hook = (  # type: ignore[attr-defined]

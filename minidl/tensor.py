@@ -54,11 +54,11 @@ class Tensor:
         "_counter",
         "_data",
         "_edge",
+        "_grad",
         "_hooks",
         "_rebased",
         "_requires_grad",
         "_view",
-        "grad",
     )
 
     __array_priority__ = 1000  # NumPy's operators step back: array * Tensor is a Tensor
@@ -108,7 +108,7 @@ class Tensor:
         self._view = None
         self._hooks = None
         self._rebased = 0
-        self.grad = None
+        self._grad = None
 
     # ------------------------------------------------------------------------------------------------------ properties
 
@@ -159,6 +159,28 @@ class Tensor:
                 f"{self._edge[0].name}; use .detach() to get its values outside the tape"
             )
         self._requires_grad = bool(value)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward has added up here; None before."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value.shape != self.shape:
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: shape {value.shape}, and the tensor {self.shape}"
+                )
+            if value._data.dtype != self._data.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: {value.dtype}, and the tensor {self.dtype}")
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     @property
     def is_leaf(self) -> bool:

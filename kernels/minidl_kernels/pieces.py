@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl_kernels.threads import in_parallel, slices
 
-PIECE = 1 << 15  # values: with six arrays of float32 in play, three quarters of a megabyte
+PIECE = 1 << 16  # values: with six arrays of float32 in play, one and a half megabytes
 WORTH_THREADS = 1 << 18  # values below which waking another thread costs more than it saves
 
 
