@@ -8,6 +8,7 @@ from minidl.creation import *
 from minidl.dtypes import bool_ as bool
 from minidl.dtypes import dtype, finfo, float16, float32, float64, iinfo, int8, int16, int32, int64, uint8
 from minidl.ops import *
+from minidl import linalg  # noqa: E402, I001
 from minidl.random import Generator, initial_seed, manual_seed, seed
 from minidl.sampling import *
 from minidl.tensor import Tensor

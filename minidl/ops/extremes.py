@@ -30,11 +30,15 @@ class Extreme(Reduction):
         self.which = which
 
     def forward(self, x: Any) -> Any:
-        y = getattr(x, self.which)(axis=self.dims, keepdims=True)
+        y = self.choose(x)
         if self.needs:
             ties = (x == y) | ((x != x) & (y != y))
             self.save(ties, ties.sum(axis=self.dims, keepdims=True).astype(x.dtype))
         return y if self.keepdim else y.reshape([n for i, n in enumerate(x.shape) if i not in self.dims])
+
+    def choose(self, x: Any) -> Any:
+        """The value for each result, the reduced axes with size 1."""
+        return getattr(x, self.which)(axis=self.dims, keepdims=True)
 
     def backward(self, g: Any) -> Any:
         ties, number = self.saved

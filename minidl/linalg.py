@@ -1,0 +1,60 @@
+"""Linear algebra under PyTorch's names: ``minidl.linalg.norm``, ``minidl.linalg.solve``, …"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidl.ops.common import broadcast_shapes
+from minidl.ops.linear_algebra import (
+    LinAlgError,
+    det,
+    eigh,
+    eigvalsh,
+    inv,
+    lstsq,
+    matrix_power,
+    matrix_rank,
+    pinv,
+    qr,
+    slogdet,
+    solve,
+    solve_triangular,
+    svd,
+    svdvals,
+)
+from minidl.ops.linear_algebra import linalg_cholesky as cholesky
+from minidl.ops.norms import linalg_norm as norm
+from minidl.ops.norms import matrix_norm, vector_norm
+from minidl.ops.products import cross as _cross
+from minidl.ops.products import matmul, multi_dot
+
+__all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cross",
+    "det",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "multi_dot",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svdvals",
+    "vector_norm",
+]
+
+
+def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
+    """The cross product of vectors of three elements along ``dim``; the other dimensions are broadcast."""
+    broadcast_shapes("linalg.cross", input, other)
+    return _cross(input, other, dim)
