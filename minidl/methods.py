@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl import creation, sampling, surface
+from minidl import creation, printing, sampling, surface
 from minidl.autograd import walk
 from minidl.autograd.inplace import in_place, look_anew
 from minidl.ops import (
     casting,
     comparison,
     conversion,
-    diagonal,
+    diagonals,
     einstein,
     elementwise,
     extremes,
@@ -25,6 +25,7 @@ from minidl.ops import (
     reductions,
     rounding,
     scan,
+    scatter_reduction,
     shape,
     sorting,
     statistics,
@@ -34,11 +35,13 @@ from minidl.tensor import Tensor
 
 MODULES: list[Any] = [
     creation,
+    printing,
     sampling,
+    casting,
     surface,
     comparison,
     conversion,
-    diagonal,
+    diagonals,
     einstein,
     elementwise,
     extremes,
@@ -52,6 +55,7 @@ MODULES: list[Any] = [
     reductions,
     rounding,
     scan,
+    scatter_reduction,
     shape,
     sorting,
     statistics,

@@ -6,7 +6,7 @@ in-place variant (``INPLACE``: ``add`` gives ``add_``).
 
 from minidl.ops.comparison import *
 from minidl.ops.conversion import *
-from minidl.ops.diagonal import *
+from minidl.ops.diagonals import *
 from minidl.ops.einstein import *
 from minidl.ops.elementwise import *
 from minidl.ops.extremes import *
@@ -20,6 +20,7 @@ from minidl.ops.rearranging import *
 from minidl.ops.reductions import *
 from minidl.ops.rounding import *
 from minidl.ops.scan import *
+from minidl.ops.scatter_reduction import *
 from minidl.ops.shape import *
 from minidl.ops.sorting import *
 from minidl.ops.statistics import *
