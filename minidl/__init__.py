@@ -1,16 +1,60 @@
 """minidl: a deep-learning engine to learn from. PyTorch's names and behaviour, on NumPy."""
 
-from minidl import autograd, methods, optim
-from minidl.autograd import functional as _functional  # written in operators, so imported after them
+import math as _math
+
+from minidl import (
+    autograd,
+    cuda,
+    dtypes,
+    linalg,
+    methods,
+    optim,
+    random,
+)
 from minidl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.autograd import functional as _functional  # written in operators, so imported after them
 from minidl.backends import device, get_backend, use_backend
 from minidl.creation import *
 from minidl.dtypes import bool_ as bool
-from minidl.dtypes import dtype, finfo, float16, float32, float64, iinfo, int8, int16, int32, int64, uint8
+from minidl.dtypes import (
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)
 from minidl.ops import *
-from minidl import linalg  # noqa: E402, I001
-from minidl.random import Generator, initial_seed, manual_seed, seed
+from minidl.printing import set_printoptions
+from minidl.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from minidl.sampling import *
+from minidl.surface import *
 from minidl.tensor import Tensor
+from minidl.threads import get_num_threads, set_num_threads
+
+# PyTorch's other names for the types; ``bfloat16`` is looked up when asked for.
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+
+inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
+newaxis = None
+
+
+def __getattr__(name):
+    if name == "bfloat16":
+        found = dtypes.bfloat16_or_none()
+        if found is None:
+            raise AttributeError("minidl.bfloat16 needs the package ml_dtypes (pip install ml_dtypes)")
+        return found
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
-import secrets
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,7 +55,7 @@ class Generator:
 
     def seed(self) -> int:
         """Start a stream that nobody can foresee; returns its seed."""
-        seed = secrets.randbits(64)
+        seed = int.from_bytes(os.urandom(8), "little")
         self.manual_seed(seed)
         return seed
 

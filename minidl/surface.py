@@ -14,7 +14,7 @@ from minidl.ops.common import as_tensor_or_array, normalize_dim
 from minidl.ops.conversion import to
 from minidl.tensor import Tensor, wrap
 
-__all__ = ["is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel"]
+__all__ = ["can_cast", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel", "result_type"]
 
 METHODS = [
     "__array__",
@@ -325,6 +325,22 @@ def is_complex(input: Tensor) -> bool:
     return as_tensor_or_array("is_complex", "input", input).dtype.is_complex
 
 
+def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
+    """The type of an arithmetic operation of two tensors, or of a tensor and a number."""
+    dimensioned, zero_dim, scalars = [], [], []
+    for value in (tensor1, tensor2):
+        if isinstance(value, Tensor):
+            (dimensioned if value.ndim else zero_dim).append(value.dtype)
+        else:
+            scalars.append(dtypes.scalar_dtype(value))
+    return dtypes.result_dtype(dimensioned, zero_dim, scalars)
+
+
+def can_cast(from_: dtypes.dtype, to: dtypes.dtype) -> bool:
+    """Whether values of one type may be converted to the other in place: not from floating to whole, nor to bool."""
+    return from_.category <= to.category
+
+
 def is_signed(self: Tensor) -> bool:
     """Whether the element type has negative values."""
     return self.dtype.is_signed
@@ -374,31 +390,3 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
             raise ValueError(f"invalid type: {dtype!r}; the types are {', '.join(_TYPE_NAMES.values())}")
         dtype = dtypes._named(found)
     return to(self, dtype)
-
-
-# -------------------------------------------------------------------------------------------------- conversions by name
-
-
-def _converter(method: str, name: str) -> Any:
-    def convert(self: Tensor, **_: Any) -> Tensor:
-        return to(self, dtypes._named(name))
-
-    convert.__name__ = convert.__qualname__ = method
-    convert.__doc__ = f"This tensor as {name}: ``to(minidl.{name})``."
-    return convert
-
-
-CONVERSIONS = {
-    "half": "float16",
-    "bfloat16": "bfloat16",
-    "float": "float32",
-    "double": "float64",
-    "byte": "uint8",
-    "char": "int8",
-    "short": "int16",
-    "int": "int32",
-    "long": "int64",
-    "bool": "bool",
-}
-for _method, _name in CONVERSIONS.items():
-    setattr(Tensor, _method, _converter(_method, _name))

@@ -12,8 +12,10 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _local = threading.local()
 
@@ -78,6 +80,8 @@ def _piece(function: Callable[[Any], Any], piece: Any) -> Any:
 def _the_pool() -> ThreadPoolExecutor:
     global _pool
     if _pool is None:
+        from concurrent.futures import ThreadPoolExecutor  # on first use: most programs are done importing sooner
+
         _pool = ThreadPoolExecutor(_count - 1, thread_name_prefix="minidl")
     return _pool
 
