@@ -118,8 +118,22 @@ class Optimizer:
         if "step" in state:
             state["step"]._data += 1
         arrays = {name: value._data if isinstance(value, Tensor) else value for name, value in state.items()}
-        self.update(x, gradient(parameter, group), arrays, group)
+        g = gradient(parameter, group)
+        if x.dtype.itemsize < 4:
+            self._update_in_float32(x, g, arrays, group)
+        else:
+            self.update(x, g, arrays, group)
         parameter._counter[0] += 1
+
+    def _update_in_float32(self, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Half-precision parameters: the rule computes in float32, and the results are rounded."""
+        wide = {name: value.astype("float32") if value.dtype == x.dtype else value for name, value in state.items()}
+        wide_x = x.astype("float32")
+        self.update(wide_x, g.astype("float32"), wide, group)
+        x[...] = wide_x
+        for name, value in state.items():
+            if value is not wide[name]:
+                value[...] = wide[name]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients; ``set_to_none=False`` fills them with zeros instead."""
