@@ -113,8 +113,8 @@ def tensor(
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` as a Tensor: itself (on the tape) or sharing its memory if it is a Tensor or an array of this type already,
-    a copy otherwise."""
+    """``data`` as a Tensor: itself (on the tape) or sharing its memory if it is a Tensor or an array of this type
+    already, a copy otherwise."""
     if isinstance(data, Tensor):
         return to(data, device, dtype)
     if isinstance(data, np.ndarray):
@@ -166,8 +166,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 def _refuse_negative_strides(array: np.ndarray) -> None:
     if any(s < 0 for s in array.strides) and array.size:
         raise ValueError(
-            f"At least one stride in the given numpy array is negative ({array.strides}), and tensors with negative strides "
-            "are not supported: use array.copy()"
+            f"At least one stride in the given numpy array is negative ({array.strides}), and tensors with negative "
+            "strides are not supported: use array.copy()"
         )
 
 
@@ -236,8 +236,9 @@ def _refuse_ragged(data: Any, path: str = "") -> None:
             first, here = (f"a sequence of {n}" if n is not None else "no sequence" for n in (lengths[0], length))
             expected = f"expected sequence of length {lengths[0]}" if lengths[0] is not None else "expected a number"
             raise (TypeError if None in (length, lengths[0]) else ValueError)(
-                f"tensor(): {expected} at dim {path.count('[') + 1} (got {length if length is not None else 'a number'}): "
-                f"data{path}[0] is {first}, data{path}[{position}] is {here}; every row needs the same length"
+                f"tensor(): {expected} at dim {path.count('[') + 1} (got "
+                f"{length if length is not None else 'a number'}): data{path}[0] is {first}, data{path}[{position}] "
+                f"is {here}; every row needs the same length"
             )
     for position, item in enumerate(data):
         _refuse_ragged(item, f"{path}[{position}]")
@@ -388,8 +389,8 @@ def _as_self(self: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
 
 
 def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
-    """``arange(end)``, ``arange(start, end)``, ``arange(start, end, step)``: start, start + step, … below (above, with a
-    negative step) ``end``. int64 if all are ints, the default type otherwise.
+    """``arange(end)``, ``arange(start, end)``, ``arange(start, end, step)``: start, start + step, … below (above, with
+    a negative step) ``end``. int64 if all are ints, the default type otherwise.
 
     RuntimeError for a step of 0, one that leads away from ``end``, or bounds that are not finite.
     """

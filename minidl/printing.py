@@ -1,4 +1,5 @@
-"""How a tensor prints, which is how PyTorch's print: four digits, one format for all values, large tensors in outline."""
+"""How a tensor prints, which is how PyTorch's print: four digits, one format for all values, large tensors in
+outline."""
 
 from __future__ import annotations
 
@@ -164,8 +165,8 @@ def _row(values: np.ndarray, indent: int, cut: bool, form: Format) -> str:
 
 
 class Format:
-    """One format for all values that are shown: whole numbers as ``1.``, others with ``precision`` digits, and powers of
-    ten where the largest is more than 1000 times the smallest, above 10⁸, or the smallest below 10⁻⁴."""
+    """One format for all values that are shown: whole numbers as ``1.``, others with ``precision`` digits, and powers
+    of ten where the largest is more than 1000 times the smallest, above 10⁸, or the smallest below 10⁻⁴."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.floating = values.dtype.kind not in "iub"

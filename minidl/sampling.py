@@ -49,7 +49,7 @@ INPLACE: list[str] = []
 _FRACTION_BITS = {"float16": 11, "bfloat16": 8}
 
 
-# ------------------------------------------------------------------------------------------------- arrays, from a stream
+# ------------------------------------------------------------------------------------------------ arrays, from a stream
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...], target: np.dtype) -> np.ndarray:
@@ -227,8 +227,8 @@ def normal(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Values drawn from normal distributions: ``normal(mean, std, size)`` with numbers, or with a Tensor for one or both
-    of mean and standard deviation, which then give the shape."""
+    """Values drawn from normal distributions: ``normal(mean, std, size)`` with numbers, or with a Tensor for one or
+    both of mean and standard deviation, which then give the shape."""
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     if bool(tensors) == (size is not None):
         raise TypeError("normal() takes two numbers and a size, or a Tensor for mean or std (or both) and no size")
@@ -281,7 +281,8 @@ class Bernoulli(Draw):
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
-    """Zeros and ones: each is 1 with the probability in ``input`` (or with probability ``p``, whatever ``input`` holds)."""
+    """Zeros and ones: each is 1 with the probability in ``input`` (or with probability ``p``, whatever ``input``
+    holds)."""
     rng = _rng(generator)
     if p is None:
         _floating_only("bernoulli", input._data.dtype)
@@ -319,7 +320,8 @@ def multinomial(
         Positions, int64, of shape (num_samples) or (rows, num_samples).
 
     Raises:
-        RuntimeError: weights that are negative, not finite or all zero; more samples than positions without replacement.
+        RuntimeError: weights that are negative, not finite or all zero; more samples than positions without
+            replacement.
     """
     weights = np.asarray(input.cpu()._data)
     if weights.ndim not in (1, 2):
@@ -340,8 +342,8 @@ def multinomial(
         raise RuntimeError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement and ((rows > 0).sum(-1) < num_samples).any():
         raise RuntimeError(
-            "multinomial: invalid multinomial distribution (with replacement=False, not enough non-negative category to "
-            "sample): fewer positions with a weight than samples"
+            "multinomial: invalid multinomial distribution (with replacement=False, not enough non-negative category "
+            "to sample): fewer positions with a weight than samples"
         )
     rng = _rng(generator)
     drawn = _with_replacement(rows, num_samples, rng) if replacement else _without_replacement(rows, num_samples, rng)
@@ -447,8 +449,8 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
 
 
 def random_(self: Tensor, *bounds: Any, generator: Generator | None = None, **named: Any) -> Tensor:
-    """``random_()``, ``random_(to)`` or ``random_(from, to)``: fill with whole numbers in [from, to). Without ``to``, up to
-    the largest that the type holds (all of them exactly, for floating types)."""
+    """``random_()``, ``random_(to)`` or ``random_(from, to)``: fill with whole numbers in [from, to). Without ``to``,
+    up to the largest that the type holds (all of them exactly, for floating types)."""
     given = dict(zip(("to",) if len(bounds) == 1 and not named else ("from", "to"), bounds)) | named
     if len(bounds) > 2 or given.keys() - {"from", "to"}:
         raise TypeError(f"random_() takes to, or from and to; got {bounds} and {named}")

@@ -62,7 +62,7 @@ METHODS = [
 INPLACE: list[str] = []
 
 
-# -------------------------------------------------------------------------------------------------------- to Python, NumPy
+# ----------------------------------------------------------------------------------------------------- to Python, NumPy
 
 
 def item(self: Tensor) -> Any:
@@ -70,8 +70,8 @@ def item(self: Tensor) -> Any:
     array = self._data
     if array.size != 1:
         raise RuntimeError(
-            f"a Tensor with {array.size} elements cannot be converted to Scalar (shape {self.shape}): reduce it, or take "
-            "one element by its index"
+            f"a Tensor with {array.size} elements cannot be converted to Scalar (shape {self.shape}): reduce it, or "
+            "take one element by its index"
         )
     return float(array.reshape(())[()]) if array.dtype.kind == "V" else array.item()
 
@@ -92,7 +92,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         return to(self.detach(), "cpu")._data
     if self.is_cuda:
         raise TypeError(
-            f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
+            "memory first."
         )
     if self.requires_grad:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
@@ -192,8 +193,8 @@ def __deepcopy__(self: Tensor, memo: dict) -> Tensor:  # noqa: N807
         return memo[id(self)]
     if not self.is_leaf:
         raise RuntimeError(
-            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol, and this one was "
-            f"computed by {self.grad_fn.name}. Use .detach().clone() for its values."  # type: ignore[union-attr]
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol, and this one "
+            f"was computed by {self.grad_fn.name}. Use .detach().clone() for its values."  # type: ignore[union-attr]
         )
     twin = _rebuild(self.__class__, self._data.copy(order="K"), self.requires_grad)
     memo[id(self)] = twin

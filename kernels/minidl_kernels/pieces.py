@@ -15,8 +15,9 @@ WORTH_THREADS = 1 << 18  # values below which waking another thread costs more t
 def each_piece(update: Callable[..., None], arrays: tuple, scratch: int = 0) -> None:
     """Call ``update(*pieces, *scratch)`` for one piece of the ``arrays`` after the other.
 
-    The arrays (or None) have one shape; those that ``update`` writes to are changed in place. ``scratch`` arrays, as long as
-    a piece, come for temporary values. Half-precision arrays are worked on in float32; so update rules need not care.
+    The arrays (or None) have one shape; those that ``update`` writes to are changed in place. ``scratch`` arrays, as
+    long as a piece, come for temporary values. Half-precision arrays are worked on in float32; so update rules need not
+    care.
     """
     like = arrays[0]
     if not isinstance(like, np.ndarray):  # on a GPU the whole array is one piece

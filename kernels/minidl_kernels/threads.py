@@ -1,7 +1,7 @@
 """Several cores for one kernel: the same function over several pieces of the work.
 
-NumPy lets go of the interpreter's lock inside its loops, so threads truly run side by side there. BLAS has threads of its
-own and is best left alone, or held at one thread while these run.
+NumPy lets go of the interpreter's lock inside its loops, so threads truly run side by side there. BLAS has threads of
+its own and is best left alone, or held at one thread while these run.
 
     in_parallel(lambda piece: np.exp(x[piece], out=y[piece]), slices(len(x)))
 """
@@ -43,7 +43,8 @@ def set_num_threads(count: int) -> None:
 
 
 def slices(n: int, parts: int | None = None, multiple: int = 1) -> list[slice]:
-    """``range(n)`` in ``parts`` (as many as threads) slices of nearly equal length, each but the last a ``multiple``."""
+    """``range(n)`` in ``parts`` (as many as threads) slices of nearly equal length, each but the last a
+    ``multiple``."""
     parts = _count if parts is None else parts
     units = -(-n // multiple)
     parts = max(min(parts, units), 1)
@@ -54,8 +55,8 @@ def slices(n: int, parts: int | None = None, multiple: int = 1) -> list[slice]:
 def in_parallel(function: Callable[[Any], Any], pieces: Sequence[Any]) -> list[Any]:
     """``[function(piece) for piece in pieces]`` on several threads; the caller's is one of them.
 
-    Settings of the caller's context (``np.errstate``, ``no_grad``) hold in all. The first error is raised, after all have
-    ended. Called from within a piece, it runs in that thread alone.
+    Settings of the caller's context (``np.errstate``, ``no_grad``) hold in all. The first error is raised, after all
+    have ended. Called from within a piece, it runs in that thread alone.
     """
     if _count == 1 or len(pieces) == 1 or getattr(_local, "busy", False):
         return [function(piece) for piece in pieces]

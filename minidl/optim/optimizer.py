@@ -42,7 +42,7 @@ class Optimizer:
     """Base of all optimisers: subclasses give :meth:`update`, and :meth:`start` if they keep a state.
 
     Args:
-        params: Tensors, ``(name, Tensor)`` pairs, or dicts with an entry ``"params"`` and settings of their own: groups.
+        params: Tensors, ``(name, Tensor)`` pairs, or groups: dicts with an entry ``"params"`` and settings of their own.
         defaults: the settings of groups that do not give them.
 
     Attributes:
@@ -57,8 +57,8 @@ class Optimizer:
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got a Tensor; put it "
-                "in a list: [tensor]"
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got a Tensor; "
+                "put it in a list: [tensor]"
             )
         self.defaults = defaults
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
@@ -74,7 +74,7 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
-    # ---------------------------------------------------------------------------------------- what a subclass is made of
+    # --------------------------------------------------------------------------------------- what a subclass is made of
 
     def start(self, x: Any, group: dict[str, Any]) -> dict[str, Any]:
         """The state before the first update of ``x``, as arrays (or None where there is nothing yet)."""
@@ -87,7 +87,7 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} has no update rule")
 
-    # ------------------------------------------------------------------------------------------------------------- using
+    # ------------------------------------------------------------------------------------------------------------ using
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -164,11 +164,11 @@ class Optimizer:
             raise ValueError("some parameters appear in more than one parameter group")
         self.param_groups.append(group)
 
-    # ------------------------------------------------------------------------------------------------------------- saving
+    # ----------------------------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> dict[str, Any]:
-        """``{"state": {number: state}, "param_groups": [settings]}`` in PyTorch's layout: parameters stand as numbers, counted
-        through all groups."""
+        """``{"state": {number: state}, "param_groups": [settings]}`` in PyTorch's layout: parameters stand as numbers,
+        counted through all groups."""
         number: dict[int, int] = {}
         for parameter in chain.from_iterable(group["params"] for group in self.param_groups):
             number.setdefault(id(parameter), len(number))
@@ -187,7 +187,8 @@ class Optimizer:
         ours, theirs = ([len(g["params"]) for g in groups] for groups in (self.param_groups, saved))
         if len(ours) != len(theirs):
             raise ValueError(
-                f"loaded state dict has a different number of parameter groups: {len(theirs)}, and this optimizer has {len(ours)}"
+                f"loaded state dict has a different number of parameter groups: {len(theirs)}, and this optimizer has "
+                f"{len(ours)}"
             )
         if ours != theirs:
             raise ValueError(
@@ -293,8 +294,8 @@ def _parameters(params: Any) -> tuple[list[Tensor], list[str]]:
         params = [params]
     elif isinstance(params, (set, frozenset)):
         raise TypeError(
-            "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will "
-            "change between runs. Please use a list instead."
+            "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
+            "will change between runs. Please use a list instead."
         )
     items = list(params)
     named = [isinstance(item, tuple) for item in items]
@@ -305,7 +306,8 @@ def _parameters(params: Any) -> tuple[list[Tensor], list[str]]:
     for position, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
             raise TypeError(
-                f"optimizer can only optimize Tensors, but one of the params (number {position}) is {type(tensor).__name__}"
+                f"optimizer can only optimize Tensors, but one of the params (number {position}) is "
+                f"{type(tensor).__name__}"
             )
         if not tensor.is_leaf:
             raise ValueError(

@@ -13,11 +13,11 @@ class RMSprop(Optimizer):
 
         v ← α v + (1 - α) g²          x ← x - lr · g / (√v + ε)
 
-    ``centered``: by the root of its variance, √(v - ḡ²) + ε, with ḡ ← α ḡ + (1 - α) g. With ``momentum`` μ the step goes along
-    b ← μ b + g / (√v + ε).
+    ``centered``: by the root of its variance, √(v - ḡ²) + ε, with ḡ ← α ḡ + (1 - α) g. With ``momentum`` μ the step
+    goes along b ← μ b + g / (√v + ε).
 
-    Tieleman & Hinton 2012, lecture 6.5 of "Neural Networks for Machine Learning"; centred: Graves 2013, "Generating Sequences
-    With Recurrent Neural Networks".
+    Tieleman & Hinton 2012, lecture 6.5 of "Neural Networks for Machine Learning"; centred: Graves 2013, "Generating
+    Sequences With Recurrent Neural Networks".
 
     Args:
         params, lr, alpha, eps, momentum, centered: see above.

@@ -6,9 +6,9 @@ With the gradient gₜ at step t (Kingma & Ba 2015, "Adam: A Method for Stochast
     v ← β₂ v + (1 - β₂) g²                          mean of its square
     x ← x - lr · (m / (1 - β₁ᵗ)) / (√(v / (1 - β₂ᵗ)) + ε)
 
-The divisions by 1 - βᵗ undo the bias of means that start at 0. ``weight_decay`` λ adds λ x to the gradient; decoupled from
-it (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization") it shrinks x ← (1 - lr λ) x instead. AMSGrad (Reddi et
-al. 2018, "On the Convergence of Adam and Beyond") divides by the largest v so far.
+The divisions by 1 - βᵗ undo the bias of means that start at 0. ``weight_decay`` λ adds λ x to the gradient; decoupled
+from it (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization") it shrinks x ← (1 - lr λ) x instead. AMSGrad
+(Reddi et al. 2018, "On the Convergence of Adam and Beyond") divides by the largest v so far.
 
 Shapes: ``x``, ``g``, ``m``, ``v`` and ``v_max`` (None without AMSGrad) are alike; all but ``g`` are changed in place.
 

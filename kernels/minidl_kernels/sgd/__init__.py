@@ -4,8 +4,8 @@
     b ← μ b + (1 - τ) g                       momentum μ, dampening τ; b = g at the first step
     x ← x - lr · b        or, with Nesterov's momentum,        x ← x - lr · (g + μ b)
 
-Without momentum x ← x - lr · g. (Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
-for Nesterov's form.)
+Without momentum x ← x - lr · g. (Sutskever et al. 2013, "On the importance of initialization and momentum in deep
+learning", for Nesterov's form.)
 
 Shapes: ``x``, ``g`` and ``buffer`` (None without momentum) are alike; ``x`` and ``buffer`` are changed in place.
 """
