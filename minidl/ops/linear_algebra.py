@@ -199,7 +199,7 @@ def pinv(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False)
     rtol is max(M, N) ε unless one of the two is given."""
     check_matrix("linalg.pinv", A, square=hermitian)
     if not raw(A).size:
-        return A.mT * 1
+        return ops.clone(A.mT)
     return apply(Pinv(_relative_cut(raw(A), atol, rtol), hermitian), A)
 
 
@@ -244,7 +244,7 @@ def matrix_power(A: Any, n: int) -> Any:
         n //= 2
         if n:
             A = A @ A
-    return result * 1 if result is A else result
+    return ops.clone(result) if result is A else result
 
 
 # ------------------------------------------------------------------------------------------------------------ equations

@@ -9,7 +9,7 @@ from minidl import dtypes, ops
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import as_tensor_or_array, ints, normalize_dims
-from minidl.tensor import Tensor, raw
+from minidl.tensor import Tensor, raw, wrap
 
 __all__ = [
     "all",
@@ -169,7 +169,8 @@ def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The mean over ``dim`` of the elements that are not nan; nan where there are none."""
     input = floating("nanmean", input, dtype)
-    number = sum(input == input, dim, keepdim)
+    x = raw(input)
+    number = sum(wrap(x == x), dim, keepdim)
     return sum(without_nan(input), dim, keepdim) / number
 
 

@@ -142,7 +142,7 @@ def unique_consecutive(
         lines, shape = xp.moveaxis(x, dim, 0), (x.shape[dim],)
     n = lines.shape[0]
     new = xp.ones(n, bool)
-    new[1:] = (lines[1:] != lines[:-1]).reshape(max(n - 1, 0), -1).any(axis=1) if lines.size else False
+    new[1:] = (lines[1:] != lines[:-1]).any(axis=tuple(range(1, lines.ndim)))
     inverse = (xp.cumsum(new) - 1).reshape(shape)
     starts = xp.flatnonzero(new)
     counts = xp.diff(xp.append(starts, n))

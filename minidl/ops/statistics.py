@@ -56,7 +56,7 @@ class Var(Reduction):
         wide = widened(x)
         n = math.prod([x.shape[d] for d in self.dims])
         self.freedom = wide.dtype.type(max(n - self.correction, 0))
-        centred = wide - wide.mean(axis=self.dims, keepdims=True)
+        centred = wide - wide.sum(axis=self.dims, keepdims=True) / wide.dtype.type(n)
         centred *= centred
         return centred.sum(axis=self.dims, keepdims=self.keepdim) / self.freedom
 
@@ -114,7 +114,7 @@ def var_mean(
 ) -> Any:
     """``(var(input, …), mean(input, …))``."""
     y, dims = _spread("var_mean", Var, input, dim, unbiased, correction, keepdim)
-    return y, ops.mean(input, dims, keepdim) if dims else input * 1
+    return y, ops.mean(input, dims, keepdim) if dims else ops.clone(input)
 
 
 def std_mean(
@@ -122,7 +122,7 @@ def std_mean(
 ) -> Any:
     """``(std(input, …), mean(input, …))``."""
     y, dims = _spread("std_mean", Std, input, dim, unbiased, correction, keepdim)
-    return y, ops.mean(input, dims, keepdim) if dims else input * 1
+    return y, ops.mean(input, dims, keepdim) if dims else ops.clone(input)
 
 
 # --------------------------------------------------------------------------------------------------- median, mode
