@@ -42,7 +42,7 @@ class Optimizer:
     """Base of all optimisers: subclasses give :meth:`update`, and :meth:`start` if they keep a state.
 
     Args:
-        params: Tensors, ``(name, Tensor)`` pairs, or groups: dicts with an entry ``"params"`` and settings of their own.
+        params: Tensors, ``(name, Tensor)`` pairs, or groups: dicts with ``"params"`` and settings of their own.
         defaults: the settings of groups that do not give them.
 
     Attributes:
@@ -319,12 +319,15 @@ def _parameters(params: Any) -> tuple[list[Tensor], list[str]]:
     return tensors, names
 
 
+_COUNTERS = ("step", "mu_product")  # made by counter(); they are not rounded to the parameter's type
+
+
 def _loaded(value: Any, parameter: Tensor | None, key: str = "") -> Any:
-    """A copy of a saved value; a Tensor in the type and place of its parameter (``step`` as it is)."""
+    """A copy of a saved value; a Tensor in the type and place of its parameter (counters as they are)."""
     if isinstance(value, dict):
         return {k: _loaded(v, parameter, k) for k, v in value.items()}
     if isinstance(value, Tensor):
-        fits = parameter is not None and key != "step" and parameter.dtype.is_floating_point
+        fits = parameter is not None and key not in _COUNTERS and parameter.dtype.is_floating_point
         moved = value.to(parameter.device, parameter.dtype) if fits else value
         return wrap(moved._data.copy())
     if isinstance(value, Iterable) and not isinstance(value, str):
