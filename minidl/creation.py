@@ -417,16 +417,14 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
     return leaf(namespace_for(device).asarray(values.astype(target)), requires_grad)
 
 
-def _bounds(bounds: tuple, named: dict[str, Any]) -> tuple:
-    names = ("end",) if len(bounds) + ("start" not in named) == 2 and "end" not in named else ("start", "end", "step")
-    given = dict(zip(names, bounds)) if len(bounds) <= 3 else {}
-    if not bounds or len(bounds) > 3 or given.keys() & named.keys() or named.keys() - {"start", "end", "step"}:
-        if bounds or "end" not in named or named.keys() - {"start", "end", "step"}:
-            raise TypeError(f"arange() takes end, (start, end) or (start, end, step); got {bounds} and {named}")
-    given.update(named)
-    if "end" not in given:
-        raise TypeError('arange() missing 1 required argument: "end"')
-    return given.get("start", 0), given["end"], given.get("step", 1)
+def _bounds(bounds: tuple, named: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Start, end and step, however they were given."""
+    names = ("end",) if len(bounds) == 1 and "end" not in named else ("start", "end", "step")
+    given = dict(zip(names, bounds))
+    both = given | named
+    if len(bounds) > 3 or given.keys() & named.keys() or both.keys() - {"start", "end", "step"} or "end" not in both:
+        raise TypeError(f"arange() takes end, (start, end) or (start, end, step), but got {bounds} and {named}")
+    return both.get("start", 0), both["end"], both.get("step", 1)
 
 
 def linspace(

@@ -55,7 +55,7 @@ bool_ = dtype("bool", np.bool_, dtype.BOOL)
 _BY_NUMPY: dict[np.dtype, dtype] = {
     d.numpy: d for d in (float16, float32, float64, uint8, int8, int16, int32, int64, bool_)
 }
-_BY_PYTHON = {bool: bool_, int: int64, float: float32}
+_BY_PYTHON = {bool: bool_, int: int64, float: float64}
 _default = float32
 
 
@@ -97,7 +97,7 @@ def as_dtype(value: Any) -> dtype:
     if isinstance(value, dtype):
         return value
     if isinstance(value, type) and value in _BY_PYTHON:
-        return _default if value is float else _BY_PYTHON[value]
+        return _BY_PYTHON[value]
     try:
         numpy_dtype = np.dtype(value)
     except TypeError:
