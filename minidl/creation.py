@@ -125,9 +125,13 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
 ) -> Tensor:
-    """``obj`` as a Tensor; ``copy``: True always copies, False never (ValueError if it must), None where needed."""
+    """``obj`` as a Tensor.
+
+    ``copy``: True always copies, False never (ValueError if it must), None where needed. ``requires_grad``: True and
+    False make it so (False by detaching), None leaves it as it is.
+    """
     result = as_tensor(obj, dtype, device)
     shared = isinstance(obj, Tensor) and result._data is obj._data
     shared = shared or (isinstance(obj, np.ndarray) and isinstance(result._data, np.ndarray) and _shares(result, obj))
@@ -135,11 +139,9 @@ def asarray(
         raise ValueError(f"asarray(): a Tensor of this {type(obj).__name__} needs a copy, and copy=False forbids it")
     if copy and shared:
         result = result.clone()
-    if isinstance(obj, Tensor) and result.requires_grad and not requires_grad:
-        result = result.detach()
-    elif requires_grad and not result.requires_grad:
-        result = result.detach().requires_grad_()
-    return result
+    if requires_grad is False and result.requires_grad:
+        return result.detach()
+    return result.detach().requires_grad_() if requires_grad and not result.requires_grad else result
 
 
 def _shares(result: Tensor, array: np.ndarray) -> bool:
@@ -153,21 +155,22 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    dtypes.from_numpy_dtype(ndarray.dtype)
-    _refuse_negative_strides(ndarray)
-    if not ndarray.dtype.isnative:
-        raise ValueError(
-            "given numpy array has byte order different from the native byte order: "
-            "convert it first, with array.astype(array.dtype.newbyteorder('='))"
-        )
+    _refuse_array(ndarray)
     return wrap(ndarray)
 
 
-def _refuse_negative_strides(array: np.ndarray) -> None:
+def _refuse_array(array: np.ndarray) -> None:
+    """TypeError or ValueError for an array that no Tensor can hold."""
+    dtypes.from_numpy_dtype(array.dtype)
     if any(s < 0 for s in array.strides) and array.size:
         raise ValueError(
             f"At least one stride in the given numpy array is negative ({array.strides}), and tensors with negative "
             "strides are not supported: use array.copy()"
+        )
+    if not array.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order: "
+            "convert it first, with array.astype(array.dtype.newbyteorder('='))"
         )
 
 
@@ -180,8 +183,7 @@ def _array(data: Any, target: np.dtype | None) -> np.ndarray:
     """``data``, which is no Tensor, in a NumPy array of its own."""
     if hasattr(data, "dtype"):
         if isinstance(data, np.ndarray):
-            dtypes.from_numpy_dtype(data.dtype)
-            _refuse_negative_strides(data)
+            _refuse_array(data)
         elif hasattr(data, "get"):  # a CuPy array
             data = data.get()
         return np.array(data, dtype=target or dtypes.from_numpy_dtype(data.dtype).numpy, order="C")
@@ -196,10 +198,21 @@ def _array(data: Any, target: np.dtype | None) -> np.ndarray:
     except OverflowError:
         raise ValueError("tensor(): Overflow when unpacking long long") from None
     _refuse_other_types(array, data, kinds)
-    if target is not None:
-        return _converted(array, target)
-    python_floats = array.dtype == np.float64 and all(kind in (float, int, bool) for kind in kinds)
-    return array.astype(dtypes.get_default_dtype().numpy) if python_floats else array
+    return _converted(array, target) if target is not None else array.astype(_common_type(kinds, array), copy=False)
+
+
+def _common_type(kinds: set[type], array: np.ndarray) -> np.dtype:
+    """What numbers of these types have in common: Python's count as the types that ``tensor`` gives them alone."""
+    common = None
+    for kind in kinds:
+        if kind in (bool, int, float):
+            found = dtypes.scalar_dtype(kind())
+        elif issubclass(kind, np.generic):
+            found = dtypes.from_numpy_dtype(np.dtype(kind))
+        else:
+            return array.dtype  # arrays and Tensors: NumPy has found it
+        common = found if common is None else dtypes.promote_types(common, found)
+    return (common or dtypes.get_default_dtype()).numpy
 
 
 def _leaf_types(data: Any) -> set[type]:

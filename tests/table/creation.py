@@ -93,7 +93,7 @@ op(
     order=0,
     method=False,
 )
-op("randint_like", lambda s: likes(s, 5) + [s.sample("low, high", s.floats(3), 2, 7)], compare="shape", **of_a_tensor)
+op("randint_like", lambda s: [*likes(s, 5), s.sample("low, high", s.floats(3), 2, 7)], compare="shape", **of_a_tensor)
 
 
 def numbers(s):
