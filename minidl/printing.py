@@ -1,5 +1,4 @@
-"""How a tensor prints, which is how PyTorch's print: four digits, one format for all values, large tensors in
-outline."""
+"""How a tensor prints: as PyTorch's do, with four digits, one format for all values, large tensors in outline."""
 
 from __future__ import annotations
 
@@ -180,9 +179,8 @@ class Format:
             least, most = abs(finite).min(), abs(finite).max()
             self.whole = bool((finite == np.ceil(finite)).all())
             self.powers = bool(most / least > 1000 or most > 1e8 or (least < 1e-4 and not self.whole))
-        if _options.sci_mode is not None:
-            self.powers = _options.sci_mode
-        if finite.size:
+            if _options.sci_mode is not None:
+                self.powers = _options.sci_mode
             self.width = max(len(self.write(value)) for value in finite.tolist())
 
     def write(self, value: float) -> str:

@@ -120,16 +120,26 @@ def __bool__(self: Tensor) -> bool:  # noqa: N807
     return bool(self._data.item()) if self._data.dtype.kind != "V" else bool(item(self))
 
 
+def _number(self: Tensor) -> Any:
+    """The only value. ValueError, as in PyTorch, unless there is exactly one."""
+    if self._data.size != 1:
+        raise ValueError(
+            f"only one element tensors can be converted to Python scalars, and this one has shape {self.shape}: reduce "
+            "it, or take one element by its index"
+        )
+    return item(self)
+
+
 def __float__(self: Tensor) -> float:  # noqa: N807
-    return float(item(self))
+    return float(_number(self))
 
 
 def __complex__(self: Tensor) -> complex:  # noqa: N807
-    return complex(item(self))
+    return complex(_number(self))
 
 
 def __int__(self: Tensor) -> int:  # noqa: N807
-    return int(item(self))
+    return int(_number(self))
 
 
 def __index__(self: Tensor) -> int:  # noqa: N807
