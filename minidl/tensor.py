@@ -43,8 +43,8 @@ class Tensor:
     dtype       element type, such as ``minidl.float32``
     device      where the array lives
 
-    Inside: ``_data`` is the array; ``_edge`` is ``(operator, which of its outputs)``, None for a leaf; ``_counter`` is a
-    one-element list that counts changes in place and is shared by all tensors that share memory; ``_view`` says how a
+    Inside: ``_data`` is the array; ``_edge`` is ``(operator, which of its outputs)``, None for a leaf; ``_counter`` is
+    a one-element list that counts changes in place and is shared by all tensors that share memory; ``_view`` says how a
     view was made; ``_rebased`` counts how often a change in place gave the tensor a new history.
     """
 
@@ -161,7 +161,7 @@ class Tensor:
         self._requires_grad = bool(value)
 
     @property
-    def grad(self) -> Tensor | None:
+    def grad(self) -> Any:
         """The gradient that backward has added up here; None before."""
         return self._grad
 
@@ -178,8 +178,8 @@ class Tensor:
                 )
             if value._data.dtype != self._data.dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype '{self.dtype}'. "
-                    "It must have the tensor's dtype"
+                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype "
+                    f"'{self.dtype}': they must be the same"
                 )
         self._grad = value
 

@@ -309,10 +309,11 @@ def _parameters(params: Any) -> tuple[list[Tensor], list[str]]:
                 f"optimizer can only optimize Tensors, but one of the params (number {position}) is "
                 f"{type(tensor).__name__}"
             )
-        if not tensor.is_leaf:
+        operator = tensor.grad_fn
+        if operator is not None:
             raise ValueError(
                 f"can't optimize a non-leaf Tensor: parameter {position}, shape {tensor.shape}, was computed by "
-                f"{tensor.grad_fn.name}; use .detach().requires_grad_() to make it a leaf"
+                f"{operator.name}; use .detach().requires_grad_() to make it a leaf"
             )
     if len({id(t) for t in tensors}) != len(tensors):
         warnings.warn("optimizer contains a parameter group with duplicate parameters", stacklevel=4)
@@ -327,9 +328,9 @@ def _loaded(value: Any, parameter: Tensor | None, key: str = "") -> Any:
     if isinstance(value, dict):
         return {k: _loaded(v, parameter, k) for k, v in value.items()}
     if isinstance(value, Tensor):
-        fits = parameter is not None and key not in _COUNTERS and parameter.dtype.is_floating_point
-        moved = value.to(parameter.device, parameter.dtype) if fits else value
-        return wrap(moved._data.copy())
+        if parameter is not None and key not in _COUNTERS and parameter.dtype.is_floating_point:
+            value = value.to(parameter.device, parameter.dtype)
+        return wrap(value._data.copy())
     if isinstance(value, Iterable) and not isinstance(value, str):
         return type(value)(_loaded(v, parameter) for v in value)  # type: ignore[call-arg]
     return copy.deepcopy(value)

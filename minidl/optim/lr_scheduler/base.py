@@ -84,8 +84,8 @@ class LRScheduler:
 
     def _update_lr(self, epoch: int | None = None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        jump = epoch is not None and self.lr_at is not None
-        self._set_lrs([self.lr_at(base) for base in self.base_lrs] if jump else self.get_lr())
+        jump = None if epoch is None else self.lr_at
+        self._set_lrs(self.get_lr() if jump is None else [jump(base) for base in self.base_lrs])
 
     def _set_lrs(self, lrs: list[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, lrs):
