@@ -201,30 +201,34 @@ def apply(operator: Operator, *inputs: Any) -> Any:
     if type(result) is not tuple:
         out = wrap(result)
         if recording:
-            record(operator, inputs, arrays, (out,))
+            record(operator, inputs, arrays, (out,), (result,))
         if operator.is_view:
             _look_into(inputs[0], out, operator)
         return out
     outputs = tuple([wrap(array) for array in result])
     if recording:
-        record(operator, inputs, arrays, outputs)
+        record(operator, inputs, arrays, outputs, result)
     if operator.is_view:
         for out in outputs:
             _look_into(inputs[0], out, None)
     return outputs
 
 
-def record(operator: Operator, inputs: Any, arrays: list, outputs: tuple[Tensor, ...]) -> None:
-    """Put ``operator`` on the tape: edges to where its inputs came from, and from its outputs to it."""
+def record(operator: Operator, inputs: Any, arrays: list, outputs: tuple[Tensor, ...], results: tuple = ()) -> None:
+    """Put ``operator`` on the tape: edges to where its inputs came from, and from its outputs to it.
+
+    ``results`` are the outputs as ``forward`` returned them: NumPy scalars, where they have no dimensions.
+    """
     operator.seq = next(_clock)
     operator.hooks = operator.trace = None
     operator._create_graph = False
     operator.edges = [(x._edge or (x, 0)) if need else None for x, need in zip(inputs, operator.needs)]
     operator.outputs = [(y._data.shape, y._data.dtype) for y in outputs]
-    operator._origins = [_origin(a, inputs, arrays, outputs) for a in operator._saved]
+    results = results or tuple([y._data for y in outputs])
+    operator._origins = [_origin(a, inputs, arrays, outputs, results) for a in operator._saved]
     operator._inputs = None
     if operator.composite is not None:
-        operator._inputs = (arrays, [_origin(a, inputs, arrays, ()) for a in arrays])
+        operator._inputs = (arrays, [_origin(a, inputs, arrays, (), ()) for a in arrays])
     for position, y in enumerate(outputs):
         if y._data.dtype.kind not in "iub":
             y._requires_grad = True
@@ -233,16 +237,16 @@ def record(operator: Operator, inputs: Any, arrays: list, outputs: tuple[Tensor,
         operator.trace = tracer(operator)
 
 
-def _origin(array: Any, inputs: Any, arrays: list, outputs: tuple[Tensor, ...]) -> tuple | None:
+def _origin(array: Any, inputs: Any, arrays: list, outputs: tuple[Tensor, ...], results: tuple) -> tuple | None:
     """Where a saved array came from: (position of the input, or -1 - position of the output; its change counter; the
     counter's present value), or None for one that only the operator knows."""
     for position, known in enumerate(arrays):
         if known is array:
             counter = getattr(inputs[position], "_counter", None)
             return None if counter is None else (position, counter, counter[0])
-    for position, y in enumerate(outputs):
-        if y._data is array:
-            return -1 - position, y._counter, 0
+    for position, result in enumerate(results):
+        if result is array:
+            return -1 - position, outputs[position]._counter, 0
     return None
 
 

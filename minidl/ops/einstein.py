@@ -41,8 +41,8 @@ class Term:
 def einsum(equation: Any, *operands: Any) -> Any:
     """Σ of products over the dimensions that the result does not name: ``einsum("bij,bjk->bik", a, b)``.
 
-    Without ``->`` the result has the names that occur once, in alphabetical order. ``...`` stands for the dimensions not
-    named, which are broadcast; a name twice in one operand takes its diagonal. Sublist format:
+    Without ``->`` the result has the names that occur once, in alphabetical order. ``...`` stands for the dimensions
+    not named, which are broadcast; a name twice in one operand takes its diagonal. Sublist format:
     ``einsum(a, [0, 1], b, [1, 2], [0, 2])``. RuntimeError for names and shapes that do not fit.
     """
     inputs, output, operands = _parse(equation, operands)
@@ -64,7 +64,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
     return _with_size_one(term, wanted)
 
 
-# -------------------------------------------------------------------------------------------------------------- notation
+# ------------------------------------------------------------------------------------------------------------- notation
 
 
 def _parse(equation: Any, operands: tuple) -> tuple[list[Labels], Labels | None, tuple]:
@@ -103,7 +103,7 @@ def _letters(part: str, equation: str) -> Labels:
     for name in labels:
         if name != "\0" and not (name.isascii() and name.isalpha()):
             raise RuntimeError(
-                f"einsum(): invalid subscript {name!r} in {equation!r}: subscripts are letters in [a-zA-Z], ',', '...', '->'"
+                f"einsum(): invalid subscript {name!r} in {equation!r}: only letters, ',', '...' and '->' stand there"
             )
     return [... if name == "\0" else name for name in labels]
 
@@ -114,8 +114,8 @@ def _spell_out(labels: Labels, x: Any, position: int) -> Labels:
     if extra < 0 or (extra and ... not in labels):
         shown = "".join("..." if name is ... else str(name) for name in labels)
         raise RuntimeError(
-            f"einsum(): the number of subscripts in the equation ({len(labels)}: {shown!r}) does not match the number of "
-            f"dimensions ({x.ndim}) for operand {position} of shape {list(x.shape)}"
+            f"einsum(): the number of subscripts ({len(labels)}: {shown!r}) does not match the number of dimensions "
+            f"({x.ndim}) for operand {position} of shape {list(x.shape)}"
             + ("" if ... in labels else " and no ellipsis was given")
         )
     return _replace_ellipsis(labels, extra)
@@ -160,7 +160,7 @@ def _sizes(names: list[Labels], operands: tuple) -> dict:
     return sizes
 
 
-# ----------------------------------------------------------------------------------------------------------- computation
+# ---------------------------------------------------------------------------------------------------------- computation
 
 
 def _prepared(x: Any, labels: Labels, sizes: dict) -> Term:

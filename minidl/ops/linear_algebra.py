@@ -1,11 +1,11 @@
 """Linear algebra: determinants, inverses, equations, factorisations.
 
-Every function takes one matrix or a batch of them: [*batch, M, N]. LAPACK, underneath, knows no 16-bit floats: these are
-computed in float32.
+Every function takes one matrix or a batch of them: [*batch, M, N]. LAPACK, underneath, knows no 16-bit floats: these
+are computed in float32.
 
 Source of the gradient rules: M. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
-differentiation" (2008), and for QR S. F. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra functions"
-(2010).
+differentiation" (2008), and for QR S. F. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra
+functions" (2010).
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ class Inv(Operator):
             return self.save(namespace(a).linalg.inv(widened(a)).astype(a.dtype))
         except np.linalg.LinAlgError:
             raise LinAlgError(
-                f"linalg.inv: the inversion could not be completed because the input matrix is singular (input of shape "
-                f"{list(a.shape)}); linalg.pinv gives the pseudo-inverse"
+                "linalg.inv: the inversion could not be completed because the input matrix is singular (input of "
+                f"shape {list(a.shape)}); linalg.pinv gives the pseudo-inverse"
             ) from None
 
     def backward(self, g: Any) -> Any:
@@ -217,7 +217,7 @@ def _relative_cut(a: Any, atol: Any, rtol: Any) -> Any:
 
 
 def matrix_rank(A: Any, *, tol: Any = None, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
-    """How many singular values are above max(atol, rtol σ₁), as int64. rtol is max(M, N) ε unless a tolerance is given."""
+    """How many singular values are above max(atol, rtol σ₁), as int64; rtol is max(M, N) ε if no tolerance is given."""
     check_matrix("linalg.matrix_rank", A, square=hermitian)
     a = raw(A)
     if not a.size:
@@ -341,8 +341,8 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     a, b = (A, B) if left else (A.mT, B.mT)
     if a.shape[-1] != b.shape[-2]:
         raise RuntimeError(
-            f"linalg.solve_triangular: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'}: "
-            f"A is {list(A.shape)}, B is {list(B.shape)}"
+            "linalg.solve_triangular: Incompatible shapes of A and B for the equation "
+            f"{'AX = B' if left else 'XA = B'}: A is {list(A.shape)}, B is {list(B.shape)}"
         )
     broadcast_batches("linalg.solve_triangular", a, b)
     x = apply(SolveTriangular(upper == left, unitriangular), a, b)
@@ -450,9 +450,7 @@ class QR(Operator):
     def backward(self, gq: Any, gr: Any) -> Any:
         q, r = self.saved
         if q.shape[-1] != r.shape[-1]:
-            raise RuntimeError(
-                "linalg.qr: the derivative of mode 'complete' is not implemented for more rows than columns; use 'reduced'"
-            )
+            raise RuntimeError("linalg.qr: mode 'complete' has no derivative for more rows than columns; use 'reduced'")
         m = None if gr is None else r @ gr.mT
         if gq is not None:
             m = -(gq.mT @ q) if m is None else m - gq.mT @ q

@@ -112,8 +112,8 @@ def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *,
     empty = any(x.shape[d] == 0 for d in dims)
     if empty and (ord < 0 or ord == math.inf):
         raise RuntimeError(
-            f"linalg.vector_norm cannot compute the {ord} norm on an empty dimension because the operation does not have "
-            f"an identity (input of shape {list(x.shape)})"
+            f"linalg.vector_norm cannot compute the {ord} norm on an empty dimension because the operation does not "
+            f"have an identity (input of shape {list(x.shape)})"
         )
     return apply(VectorNorm(float(ord), dims, keepdim), x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from minidl import dtypes, ops
@@ -105,8 +106,8 @@ def check_inner(name: str, a: Any, b: Any, axis_a: int, axis_b: int) -> None:
 def matmul(input: Any, other: Any) -> Any:
     """The matrix product, ``input @ other``.
 
-    [N] @ [N] → scalar;  [M, K] @ [K] → [M];  [K] @ [K, N] → [N];  [*batch, M, K] @ [*batch, K, N] → [*batch, M, N], with
-    the batch dimensions broadcast. RuntimeError for shapes or types that do not fit.
+    [N] @ [N] → scalar;  [M, K] @ [K] → [M];  [K] @ [K, N] → [N];  [*batch, M, K] @ [*batch, K, N] → [*batch, M, N],
+    with the batch dimensions broadcast. RuntimeError for shapes or types that do not fit.
     """
     as_tensor_or_array("matmul", "input", input)
     as_tensor_or_array("matmul", "other", other)
@@ -190,7 +191,7 @@ def ger(input: Any, vec2: Any) -> Any:
 
 
 def inner(input: Any, other: Any) -> Any:
-    """Sums of products over the last dimension of both: [*A, K], [*B, K] → [*A, *B]; with a 0-d operand, the product."""
+    """Sums of products over the last dimension: [*A, K], [*B, K] → [*A, *B]; with a 0-d operand, the product."""
     if not (input.ndim and other.ndim):
         return input * other
     check_inner("inner", input, other, -1, -1)
@@ -258,14 +259,17 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
 
 
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
-    """Sums of products over several dimensions: ``dims`` of them (the last of ``a``, the first of ``b``), or two lists,
-    ``dims[0]`` of ``a`` paired with ``dims[1]`` of ``b``. Result: the other dimensions of ``a``, then those of ``b``."""
+    """Sums of products over several dimensions: ``dims`` of them (the last of ``a``, the first of ``b``), or two
+    lists, ``dims[0]`` of ``a`` paired with ``dims[1]`` of ``b``.
+
+    The result has the other dimensions of ``a``, then those of ``b``.
+    """
     over_a, over_b = _paired_dims(a, b, dims)
     for i, j in zip(over_a, over_b):
         if a.shape[i] != b.shape[j]:
             raise RuntimeError(
-                f"tensordot: contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second "
-                f"has size {b.shape[j]} in dim {j} (shapes {list(a.shape)} and {list(b.shape)})"
+                f"tensordot: contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and "
+                f"second has size {b.shape[j]} in dim {j} (shapes {list(a.shape)} and {list(b.shape)})"
             )
     check_dtypes("tensordot", a, b)
     rest_a = [i for i in range(a.ndim) if i not in over_a]
@@ -351,10 +355,10 @@ def multi_dot(tensors: Any) -> Any:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
     first, last = tensors[0], tensors[-1]
     for position, x in enumerate(tensors):
-        if x.ndim != 2 and not (x.ndim == 1 and position in (0, len(tensors) - 1)):
+        allowed = (1, 2) if position in (0, len(tensors) - 1) else (2,)
+        if x.ndim not in allowed:
             raise RuntimeError(
-                f"multi_dot(): tensor {position} must be 2D{' or 1D' if position in (0, len(tensors) - 1) else ''} but got "
-                f"{x.ndim}D"
+                f"multi_dot(): tensor {position} must be 2D{' or 1D' if 1 in allowed else ''} but got {x.ndim}D"
             )
     chain = [
         first.reshape((1, first.shape[0])) if first.ndim == 1 else first,
@@ -362,7 +366,7 @@ def multi_dot(tensors: Any) -> Any:
         last.reshape((last.shape[0], 1)) if last.ndim == 1 else last,
     ]
     check_dtypes("multi_dot", *chain)
-    for a, b in zip(chain, chain[1:]):
+    for a, b in pairwise(chain):
         check_inner("multi_dot", a, b, -1, -2)
     split = cheapest_order([chain[0].shape[0], *(m.shape[1] for m in chain)])
 
@@ -374,7 +378,7 @@ def multi_dot(tensors: Any) -> Any:
 
 
 def cheapest_order(sizes: list[int]) -> dict[tuple[int, int], int]:
-    """Where to split each sub-chain (i, j) of matrices of shapes (sizes[i], sizes[i + 1]) so that the product costs least.
+    """Where to split each chain i … j of matrices of shapes (sizes[i], sizes[i + 1]) so that its product costs least.
 
     Source: Cormen et al., "Introduction to Algorithms", matrix-chain multiplication.
     """

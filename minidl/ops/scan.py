@@ -112,8 +112,17 @@ class LogCumsumExp(Scan):
         return y
 
     def backward(self, g: Any) -> Any:
-        # Written as a matrix over (j, i): eˣ⁻ʸ ≤ 1 where i ≥ j, so that nothing overflows.
         x, y = self.saved
+        if isinstance(x, Tensor):
+            return self.written_out(g, x, y)
+        # Positive and negative parts apart, in logarithms, so that nothing overflows.
+        xp = namespace(x)
+        parts = [xp.flip(xp.log(xp.maximum(sign * g, 0)) - y, self.dim) for sign in (1, -1)]
+        positive, negative = (xp.exp(xp.flip(xp.logaddexp.accumulate(p, axis=self.dim), self.dim) + x) for p in parts)
+        return positive - negative
+
+    def written_out(self, g: Any, x: Any, y: Any) -> Any:
+        """The same as a matrix over (j, i): eˣ⁻ʸ ≤ 1 where i ≥ j."""
         last = x.ndim - 1
         x, y, g = (ops.transpose(t, self.dim, last) for t in (x, y, g))
         xp = namespace(raw(x))

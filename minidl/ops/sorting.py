@@ -71,8 +71,8 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     size = input.shape[dim] if input.ndim else 1
     if not 0 <= k <= size:
         raise RuntimeError(
-            f"topk(): selected index k out of range: k = {k}, but dimension {dim} of shape {list(input.shape)} has {size} "
-            "elements"
+            f"topk(): selected index k out of range: k = {k}, but dimension {dim} of shape {list(input.shape)} has "
+            f"{size} elements"
         )
     index = order(raw(input), dim, largest)
     index = index[(slice(None),) * dim + (slice(0, k),)] if input.ndim else index
@@ -88,14 +88,14 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
         raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
     if not 1 <= k <= size:
         raise RuntimeError(
-            f"kthvalue(): selected number k out of range for dimension {dim}: k = {k}, the dimension has {size} elements "
-            "and k counts from 1"
+            f"kthvalue(): selected number k out of range for dimension {dim}: k = {k}, the dimension has {size} "
+            "elements and k counts from 1"
         )
     return KthvalueResult(*ranked(input, k - 1, dim, keepdim))
 
 
 def ranked(input: Any, rank: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    """The element of the given rank (a number, or an array of them with ``dim`` of size 1) along ``dim``, and its index."""
+    """The element of the given rank (a number, or an array with ``dim`` of size 1) along ``dim``, and its index."""
     index = order(raw(input), dim)
     if not input.ndim:
         return pick(input, index, 0), like(index, input)
@@ -172,25 +172,23 @@ def searchsorted(
     side: str | None = None,
     sorter: Any = None,
 ) -> Any:
-    """Where each element of ``input`` would have to be inserted in ``sorted_sequence`` to keep its last dimension sorted.
+    """Where each element of ``input`` would have to be inserted in ``sorted_sequence`` to keep it sorted.
 
-    ``side`` "left" (before equals) or "right" (after them, as ``right=True``). The sequence is one for all, [N], or one a
-    row: [*batch, N] with ``input`` [*batch, M]. ``sorter``: the indices that sort it.
+    ``side`` "left" (before equals) or "right" (after them, as ``right=True``). The sequence is one for all, [N], or one
+    a row: [*batch, N] with ``input`` [*batch, M]. ``sorter``: the indices that sort it.
     """
     if side not in (None, "left", "right"):
         raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError(
-            "searchsorted(): side and right can't be set to opposites, got side of left while right was True"
-        )
+        raise RuntimeError("searchsorted(): side and right can't be set to opposites: side='left', right=True")
     edges = raw(sorted_sequence)
     xp = namespace(edges)
     values = xp.asarray(raw(input))
     if sorter is not None:
         if raw(sorter).shape != edges.shape:
             raise RuntimeError(
-                f"searchsorted(): boundary and sorter must have the same size, but got boundary tensor {list(edges.shape)} "
-                f"and got sorter tensor {list(raw(sorter).shape)}"
+                "searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+                f"{list(edges.shape)} and got sorter tensor {list(raw(sorter).shape)}"
             )
         edges = xp.take_along_axis(edges, raw(sorter), -1)
     side = "right" if right or side == "right" else "left"
@@ -199,9 +197,9 @@ def searchsorted(
     else:
         if not edges.ndim or edges.shape[:-1] != values.shape[:-1]:
             raise RuntimeError(
-                "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
-                f"and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and input value "
-                f"tensor {list(values.shape)}"
+                "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+                f"tensor and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and input "
+                f"value tensor {list(values.shape)}"
             )
         found = xp.empty(values.shape, "int64")
         for row in xp.ndindex(*edges.shape[:-1]):

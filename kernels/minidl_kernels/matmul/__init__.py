@@ -11,8 +11,8 @@ The gradients are two further products, so that this forward is all a backend ha
 
     ∂a = g bᵀ        ∂b = aᵀ g        ∂bias = Σ_rows g
 
-Source: K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34 (2008), for how the
-libraries underneath reach the machine's peak: blocks that stay in cache, packed so that they are read in order.
+Source: K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34 (2008): how the
+libraries underneath reach the machine's peak, with blocks that stay in cache, packed so that they are read in order.
 """
 
 from __future__ import annotations
