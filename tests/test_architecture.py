@@ -11,11 +11,12 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A module belongs to the longest name that it starts with.
 LAYERS = [
-    ["minidl.dtypes", "minidl.backends", "minidl.utils.files"],
+    ["minidl.dtypes", "minidl.backends", "minidl.threads", "minidl.utils.files"],
     ["minidl.tensor"],
     ["minidl.autograd"],
     ["minidl.ops", "minidl.random", "minidl.creation", "minidl.linalg", "minidl.cuda"],
-    ["minidl.methods", "minidl.printing", "minidl.autograd.functional"],
+    ["minidl.sampling", "minidl.surface", "minidl.printing"],
+    ["minidl.methods", "minidl.autograd.functional"],
     ["minidl.nn.functional", "minidl.utils"],
     ["minidl.serialization"],
     ["minidl.nn", "minidl.optim", "minidl.data"],
