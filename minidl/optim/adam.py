@@ -71,29 +71,28 @@ class Adam(Optimizer):
         state = {"step": counter(), "exp_avg": zeros_like(x), "exp_avg_sq": zeros_like(x)}
         return {**state, "max_exp_avg_sq": zeros_like(x)} if group["amsgrad"] else state
 
-    def _step_one(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        x = parameter._data
-        state = self.state[parameter]
-        if not state:
-            state.update(begin(self.start(x, group)))
-        step = state["step"]._data
-        step += 1
-        kernel("adam").step(
-            x,
-            parameter.grad._data,
-            state["exp_avg"]._data,
-            state["exp_avg_sq"]._data,
-            state["max_exp_avg_sq"]._data if group["amsgrad"] else None,
-            step.item(),
-            lr=scalar(group["lr"]),
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            decoupled=group["decoupled_weight_decay"],
-            maximize=group["maximize"],
-        )
-        parameter._counter[0] += 1
+    def _step_group(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        step = kernel("adam").step
+        amsgrad = group["amsgrad"]
+        settings = {
+            "lr": scalar(group["lr"]),
+            "beta1": group["betas"][0],
+            "beta2": group["betas"][1],
+            "eps": group["eps"],
+            "weight_decay": scalar(group["weight_decay"]),
+            "decoupled": group["decoupled_weight_decay"],
+            "maximize": group["maximize"],
+        }
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state.update(begin(self.start(parameter._data, group)))
+            t = state["step"]._data
+            t += 1
+            m, v = state["exp_avg"]._data, state["exp_avg_sq"]._data
+            v_max = state["max_exp_avg_sq"]._data if amsgrad else None
+            step(parameter._data, parameter.grad._data, m, v, v_max, t.item(), **settings)
+            parameter._counter[0] += 1
 
 
 class AdamW(Adam):

@@ -102,13 +102,16 @@ class Optimizer:
                 loss = closure()
         with np.errstate(all="ignore"):
             for group in self.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        self._step_one(parameter, group)
+                self._step_group([p for p in group["params"] if p._grad is not None], group)
         self._steps += 1
         for hook in self._after_step:
             hook(self, (closure,), {})
         return loss
+
+    def _step_group(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Update those parameters of a group that have a gradient; where there is a kernel for it, this calls it."""
+        for parameter in parameters:
+            self._step_one(parameter, group)
 
     def _step_one(self, parameter: Tensor, group: dict[str, Any]) -> None:
         x = parameter._data

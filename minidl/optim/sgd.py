@@ -58,25 +58,26 @@ class SGD(Optimizer):
             },
         )
 
-    def _step_one(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        x, momentum = parameter._data, group["momentum"]
-        buffer, first = None, False
-        if momentum:
-            state = self.state[parameter]
-            first = state.get("momentum_buffer") is None
-            if first:
-                state["momentum_buffer"] = wrap(namespace(x).zeros_like(x))
-            buffer = state["momentum_buffer"]._data
-        kernel("sgd").step(
-            x,
-            parameter.grad._data,
-            buffer,
-            lr=scalar(group["lr"]),
-            momentum=momentum,
-            dampening=group["dampening"],
-            weight_decay=scalar(group["weight_decay"]),
-            nesterov=group["nesterov"],
-            maximize=group["maximize"],
-            first=first,
-        )
-        parameter._counter[0] += 1
+    def _step_group(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        step = kernel("sgd").step
+        momentum = group["momentum"]
+        settings = {
+            "lr": scalar(group["lr"]),
+            "momentum": momentum,
+            "dampening": group["dampening"],
+            "weight_decay": scalar(group["weight_decay"]),
+            "nesterov": group["nesterov"],
+            "maximize": group["maximize"],
+        }
+        for parameter in parameters:
+            buffer, first = self._buffer(parameter) if momentum else (None, False)
+            step(parameter._data, parameter.grad._data, buffer, first=first, **settings)
+            parameter._counter[0] += 1
+
+    def _buffer(self, parameter: Tensor) -> tuple[Any, bool]:
+        """The running sum of gradients, and whether it has yet to start."""
+        state = self.state[parameter]
+        first = state.get("momentum_buffer") is None
+        if first:
+            state["momentum_buffer"] = wrap(namespace(parameter._data).zeros_like(parameter._data))
+        return state["momentum_buffer"]._data, first
