@@ -170,7 +170,7 @@ def test_pinv_to_second_order(shape):
 
 def test_lstsq_is_differentiable():
     a, b = leaf(rng.standard_normal((5, 3))), leaf(rng.standard_normal((5, 2)))
-    assert gradgradcheck(lambda a, b: (linalg.lstsq(a, b).solution, linalg.lstsq(a, b).residuals), (a, b), atol=1e-4)
+    assert gradgradcheck(lambda a, b: tuple(linalg.lstsq(a, b, driver="gelsd"))[:2], (a, b), atol=1e-4)
 
 
 def test_cholesky_solves_what_solve_solves():

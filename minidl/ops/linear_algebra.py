@@ -356,8 +356,9 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
     """X that makes ‖A X - B‖ least (of those, the least X): a named tuple ``(solution, residuals, rank,
     singular_values)``, the residuals Σ (A X - B)² of each column where A has full rank and more rows than columns.
 
-    ``driver``: PyTorch's choice of a LAPACK routine. Here it decides only whether the rank (not for "gels") and the
-    singular values ("gelsd", "gelss") are returned. Differentiable in A and B through ``pinv``.
+    ``driver``: PyTorch's choice of a LAPACK routine. Here it decides only what else is returned: the residuals (not for
+    "gelsy", the default), the rank (not for "gels"), the singular values ("gelsd", "gelss"). Differentiable in A and B
+    through ``pinv``.
     """
     name = "linalg.lstsq"
     check_matrix(name, A)
@@ -374,7 +375,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
     x = pinv(A, rtol=rcond) @ b
     rank = raw(matrix_rank(A, rtol=rcond))
     m, n = A.shape[-2:]
-    if m > n and bool((rank == n).all()):
+    if m > n and driver not in (None, "gelsy") and bool((rank == n).all()):
         residuals = ops.sum((A @ x - b) ** 2, -2)
     else:
         residuals = like(xp.zeros(0, a.dtype), A)

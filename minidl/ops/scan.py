@@ -215,5 +215,5 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     for _ in range(min(n, input.shape[dim])):
         rest = input.shape[dim] - 1
         after, before = ops.narrow(input, dim, 1, rest), ops.narrow(input, dim, 0, rest)
-        input = ops.logical_xor(after, before) if raw(input).dtype == bool else after - before
+        input = like(raw(after) ^ raw(before), input) if raw(input).dtype == bool else after - before
     return input if n else ops.clone(input)

@@ -184,8 +184,8 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
-    """The most frequent value along ``dim`` (the smallest of equally frequent ones) and the index where it stands last: a
-    named tuple ``(values, indices)``."""
+    """The most frequent value along ``dim`` (the smallest of equally frequent ones) and the index where it stands last:
+    a named tuple ``(values, indices)``."""
     as_tensor_or_array("mode", "input", input)
     dim = normalize_dim(dim, input.ndim, "mode")
     if not input.ndim:
@@ -271,8 +271,8 @@ def quantile(
     input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Any:
     """The ``q``-quantiles (a number in [0, 1], or a 1-D tensor of them: then in a first dimension of their own) of all
-    elements or along ``dim``. Between two elements: "linear", "lower", "higher", "midpoint" or "nearest". Lines with nan
-    give nan."""
+    elements or along ``dim``. Between two elements: "linear", "lower", "higher", "midpoint" or "nearest". Lines with
+    nan give nan."""
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
@@ -287,8 +287,8 @@ def nanquantile(
 
 
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
-    """How often each of the integers 0, 1, … occurs in a 1-D ``input``; with ``weights``, their sums (float64, or float32
-    for float32 weights). At least ``minlength`` results."""
+    """How often each of the integers 0, 1, … occurs in a 1-D ``input``; with ``weights``, their sums (float64, or
+    float32 for float32 weights). At least ``minlength`` results."""
     x = raw(input)
     if x.ndim != 1 or not is_integral(input) or (x.size and bool((x < 0).any())):
         raise RuntimeError(
@@ -302,7 +302,8 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     w = raw(weights)
     if w.shape != x.shape:
         raise RuntimeError(
-            f"bincount: weights should be 1-d and have the same length as input, got {list(w.shape)} for {list(x.shape)}"
+            "bincount: weights should be 1-d and have the same length as input, got "
+            f"{list(w.shape)} for {list(x.shape)}"
         )
     y = xp.bincount(x.astype("int64"), w.astype("float64"), minlength)
     return like(y.astype("float32" if w.dtype == "float32" else "float64"), input)

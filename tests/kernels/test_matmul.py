@@ -5,6 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
+
 from minidl_kernels import matmul
 from minidl_kernels.matmul import with_numpy
 

@@ -207,7 +207,6 @@ op(
     lambda s: combined(s, (3, 5), s.floats(2, 3, 4), s.floats(2, 4, 5)),
     dtypes=FLOATS,
     tolerance=LOOSE,
-    inplace=True,
     errors=lambda s: [
         error("input", RuntimeError, "not expandable", s.floats(4), s.floats(2, 3, 4), s.floats(2, 4, 5))
     ],

@@ -32,11 +32,11 @@ def samples(s: Samples, make=None, skip=()):
     return [s.sample(name, x, **kwargs) for name, x, kwargs in over_dims(s, make) if name not in skip]
 
 
-def empty(s: Samples):
+def empty(s: Samples, order=None):
     """Reductions of nothing, where they are defined."""
     return [
-        s.sample("size 0 all", s.floats(0, 3)),
-        s.sample("size 0 reduced", s.floats(0, 3), dim=0),
+        s.sample("size 0 all", s.floats(0, 3), order=order),
+        s.sample("size 0 reduced", s.floats(0, 3), dim=0, order=order),
         s.sample("size 0 kept", s.floats(0, 3), dim=1),
     ]
 
@@ -60,10 +60,10 @@ op(
         *samples(s),
         *empty(s),
         s.sample("dim ()", s.floats(2, 3), dim=()),
-        s.sample("dtype", s.ints(2, 3), dim=0, dtype=DType("float64")),
+        s.sample("dtype", s.ints(2, 3), dim=0, dtype=DType("float64"), order=0),
         s.sample("dtype narrower", s.floats(2, 3), dtype=DType("float32"), order=0),
-        s.sample("ints", s.ints(2, 3, dtype="uint8", high=255)),
-        s.sample("bools", s.bools(2, 3), 1),
+        s.sample("ints", s.ints(2, 3, dtype="uint8", high=255), order=0),
+        s.sample("bools", s.bools(2, 3), 1, order=0),
     ],
     dtypes=ALL,
     linear=True,
@@ -75,9 +75,9 @@ op(
     "mean",
     lambda s: [
         *samples(s),
-        *empty(s),
+        *empty(s, order=0),
         s.sample("dim []", s.floats(2, 3), dim=[]),
-        s.sample("dtype", s.ints(2, 3), dim=0, dtype=DType("float64")),
+        s.sample("dtype", s.ints(2, 3), dim=0, dtype=DType("float64"), order=0),
     ],
     linear=True,
     errors=lambda s: [
@@ -155,7 +155,7 @@ op(
         s.sample("-inf among numbers", np.array([[0.5, -np.inf, 1.0]]), 1, order=1),
         s.sample("inf", np.array([[0.5, np.inf, 1.0], [np.inf, -np.inf, 0.0]]), 1, order=0),
         s.sample("-inf only", np.full((2, 3), -np.inf), 1, order=0),
-        s.sample("size 0 reduced", s.floats(0, 3), 0),
+        s.sample("size 0 reduced", s.floats(0, 3), 0, order=0),
         s.sample("size 0 kept", s.floats(0, 3), 1),
         s.sample("ints", s.ints(3, 4), 1),
     ],
