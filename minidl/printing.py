@@ -138,7 +138,7 @@ def _body(tensor: Tensor, indent: int) -> str:
 
 def _ends(array: Any, axis: int) -> Any:
     keep = np.r_[0 : _options.edgeitems, array.shape[axis] - _options.edgeitems : array.shape[axis]]
-    return array.take(keep, axis)
+    return array[(slice(None),) * axis + (keep,)]  # unlike take(), never copies the whole of an expanded array
 
 
 def _nested(values: np.ndarray, shape: tuple[int, ...], indent: int, outline: bool, form: Format) -> str:
