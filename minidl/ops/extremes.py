@@ -10,7 +10,7 @@ from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import normalize_dim
 from minidl.ops.reductions import Reduction, reduced_dims, widened
-from minidl.tensor import Tensor, raw
+from minidl.tensor import Tensor, raw, wrap
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
@@ -84,8 +84,6 @@ def pick(input: Any, index: Any, dim: int) -> Any:
 
 def like(array: Any, input: Any) -> Any:
     """A computed array in the form of ``input``: a Tensor if it is one."""
-    from minidl.tensor import wrap
-
     return wrap(array) if isinstance(input, Tensor) else array
 
 

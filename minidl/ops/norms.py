@@ -160,7 +160,7 @@ def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False,
         raise RuntimeError(
             f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.ndim}D."
             if dim is None
-            else f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dim)}"
+            else f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {dim}"
         )
     if number == 1:
         if isinstance(ord, str):

@@ -142,7 +142,7 @@ def unique_consecutive(
         lines, shape = xp.moveaxis(x, dim, 0), (x.shape[dim],)
     n = lines.shape[0]
     new = xp.ones(n, bool)
-    new[1:] = (lines[1:] != lines[:-1]).any(axis=tuple(range(1, lines.ndim)))
+    new[1:] = xp.any(lines[1:] != lines[:-1], axis=tuple(range(1, lines.ndim)))
     inverse = (xp.cumsum(new) - 1).reshape(shape)
     starts = xp.flatnonzero(new)
     counts = xp.diff(xp.append(starts, n))
@@ -153,11 +153,10 @@ def unique_consecutive(
 
 
 def _chosen(input: Any, values: Any, inverse: Any, counts: Any, return_inverse: bool, return_counts: bool) -> Any:
-    results = [values]
-    results += [inverse] if return_inverse else []
-    results += [counts] if return_counts else []
-    results = tuple(like(r, input) for r in results)
-    return results if len(results) > 1 else results[0]
+    """The results that were asked for, a bare one by itself."""
+    chosen = [values, *([inverse] if return_inverse else []), *([counts] if return_counts else [])]
+    chosen = [like(array, input) for array in chosen]
+    return tuple(chosen) if len(chosen) > 1 else chosen[0]
 
 
 # --------------------------------------------------------------------------------------------------------------- search

@@ -11,6 +11,7 @@ from minidl.autograd.tape import apply
 from minidl.backends import namespace
 from minidl.ops.common import as_tensor_or_array, normalize_dim
 from minidl.ops.extremes import Extreme, like
+from minidl.ops.norms import one_for_zero, zero_where
 from minidl.ops.reductions import Reduction, is_integral, reduced_dims, widened
 from minidl.ops.scan import Gather
 from minidl.ops.sorting import order, ranked
@@ -78,7 +79,7 @@ class Std(Var):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        scaled = ops.where(y == 0, ops.zeros_like(y), g / (ops.where(y == 0, ops.ones_like(y), y) * self.freedom))
+        scaled = zero_where(raw(y) == 0, g / (one_for_zero(y) * self.freedom))
         return self.with_dims(scaled) * self.centred(x)
 
 
