@@ -143,6 +143,9 @@ for _name in _COMPARISONS:
     if _function is not None:
         setattr(Tensor, f"__{_name}__", _operator(_function))
 Tensor.__neg__ = elementwise.neg  # type: ignore[method-assign]
+Tensor.__pos__ = elementwise.positive  # type: ignore[attr-defined]
+Tensor.__abs__ = rounding.abs  # type: ignore[attr-defined]
+Tensor.__invert__ = comparison.bitwise_not  # type: ignore[method-assign]
 Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 # -------------------------------------------------------------------------------------------------------------- the tape

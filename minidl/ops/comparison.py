@@ -2,7 +2,156 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from typing import Any
 
-METHODS: list[str] = []
-INPLACE: list[str] = []
+from minidl.autograd.tape import Operator, apply
+from minidl.backends import namespace
+from minidl.ops.common import promote
+from minidl.ops.elementwise import binary
+from minidl.tensor import raw
+
+_COMPARISONS = {
+    "eq": ("equal", "input = other"),
+    "ne": ("not_equal", "input ≠ other"),
+    "lt": ("less", "input < other"),
+    "le": ("less_equal", "input ≤ other"),
+    "gt": ("greater", "input > other"),
+    "ge": ("greater_equal", "input ≥ other"),
+    "logical_and": ("logical_and", "both are nonzero"),
+    "logical_or": ("logical_or", "one or both are nonzero"),
+    "logical_xor": ("logical_xor", "exactly one is nonzero"),
+}
+_BITWISE = {
+    "bitwise_and": ("bitwise_and", "Bits set in both"),
+    "bitwise_or": ("bitwise_or", "Bits set in either"),
+    "bitwise_xor": ("bitwise_xor", "Bits set in exactly one"),
+    "bitwise_left_shift": ("left_shift", "input · 2^other"),
+    "bitwise_right_shift": ("right_shift", "input / 2^other, rounded down"),
+}
+_TESTS = {
+    "logical_not": ("logical_not", "is zero"),
+    "isnan": ("isnan", "is not a number"),
+    "isinf": ("isinf", "is infinite"),
+    "isfinite": ("isfinite", "is neither infinite nor nan"),
+    "signbit": ("signbit", "has its sign bit set (-0.0 too)"),
+}
+_ALIASES = {"not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"}
+
+__all__ = [*_COMPARISONS, *_BITWISE, *_TESTS, *_ALIASES, "allclose", "bitwise_not", "equal", "isclose", "isneginf"]
+__all__ += ["isposinf", "isreal"]
+METHODS = __all__
+INPLACE = [*_COMPARISONS, *_BITWISE, *_ALIASES, "bitwise_not", "logical_not"]
+
+
+class Test(Operator):
+    """A NumPy function by name; its result has no gradient."""
+
+    __test__ = False  # no test case of pytest's
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+
+    def forward(self, *arrays: Any) -> Any:
+        first = next((a for a in arrays if hasattr(a, "dtype")), arrays[0])
+        return getattr(namespace(first), self.function)(*arrays)
+
+
+def _pairwise(name: str, function: str, doc: str) -> Any:
+    def compare(input: Any, other: Any) -> Any:
+        return binary(name, Test(function), input, other)
+
+    compare.__name__ = compare.__qualname__ = name
+    compare.__doc__ = f"Where {doc}, element by element, broadcast. A bool tensor."
+    return compare
+
+
+def _integer(name: str, function: str, doc: str) -> Any:
+    def compute(input: Any, other: Any) -> Any:
+        _refuse_floats(name, input, other)
+        return binary(name, Test(function), input, other)
+
+    compute.__name__ = compute.__qualname__ = name
+    compute.__doc__ = f"{doc}, of integers or bools, broadcast. RuntimeError for floating types."
+    return compute
+
+
+def _single(name: str, function: str, doc: str) -> Any:
+    def test(input: Any) -> Any:
+        return apply(Test(function), input)
+
+    test.__name__ = test.__qualname__ = name
+    test.__doc__ = f"Where an element {doc}. A bool tensor."
+    return test
+
+
+def _refuse_floats(name: str, *operands: Any) -> None:
+    for x in operands:
+        if isinstance(x, float) or (hasattr(x, "dtype") and raw(x).dtype.kind not in "iub"):
+            raise RuntimeError(f"{name}(): not implemented for floating types; convert to integers or bool first")
+
+
+for _make, _table in ((_pairwise, _COMPARISONS), (_integer, _BITWISE), (_single, _TESTS)):
+    for _name, (_function, _doc) in _table.items():
+        globals()[_name] = _make(_name, _function, _doc)
+for _name, _original in _ALIASES.items():
+    globals()[_name] = globals()[_original]
+
+
+def bitwise_not(input: Any) -> Any:
+    """Every bit turned over; logical not for bool."""
+    _refuse_floats("bitwise_not", input)
+    return apply(Test("invert"), input)
+
+
+def isposinf(input: Any) -> Any:
+    """Where an element is +inf."""
+    return apply(Test("equal"), *promote("isposinf", input, float("inf")))
+
+
+def isneginf(input: Any) -> Any:
+    """Where an element is -inf."""
+    return apply(Test("equal"), *promote("isneginf", input, float("-inf")))
+
+
+def isreal(input: Any) -> Any:
+    """Where an element is real: everywhere, as minidl has no complex types."""
+    return apply(Real(), input)
+
+
+class Real(Operator):
+    """True everywhere."""
+
+    def forward(self, x: Any) -> Any:
+        return namespace(x).ones(x.shape, dtype=bool)
+
+
+class IsClose(Operator):
+    """|a - b| ≤ atol + rtol |b|, or equal."""
+
+    def __init__(self, rtol: float, atol: float, equal_nan: bool) -> None:
+        self.rtol, self.atol, self.equal_nan = rtol, atol, equal_nan
+
+    def forward(self, a: Any, b: Any) -> Any:
+        xp = namespace(a)
+        if a.dtype.kind in "iub":
+            a, b = a.astype("float64"), b.astype("float64")
+        close = (a == b) | (xp.isfinite(a - b) & (xp.abs(a - b) <= self.atol + self.rtol * xp.abs(b)))
+        return close | (xp.isnan(a) & xp.isnan(b)) if self.equal_nan else close
+
+
+def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """Where |input - other| ≤ atol + rtol · |other|. RuntimeError for different types."""
+    if raw(input).dtype != raw(other).dtype:
+        raise RuntimeError(f"isclose(): {input.dtype} did not match {other.dtype}; convert one with .to()")
+    return apply(IsClose(rtol, atol, equal_nan), input, other)
+
+
+def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether ``isclose`` holds everywhere."""
+    return bool(raw(isclose(input, other, rtol, atol, equal_nan)).all())
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Whether both have the same shape and the same elements."""
+    a, b = raw(input), raw(other)
+    return a.shape == b.shape and bool((a == b).all())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from minidl import dtypes, ops
 from minidl.autograd.tape import Operator, apply
-from minidl.backends import namespace
 from minidl.ops.common import broadcast_shapes, promote
+from minidl.tensor import raw
 
-__all__ = ["add", "exp", "mul", "neg", "sub"]
+__all__ = ["add", "addcdiv", "addcmul", "deg2rad", "div", "divide", "lerp", "mul", "multiply", "neg", "negative"]
+__all__ += ["positive", "rad2deg", "reciprocal", "rsub", "square", "sub", "subtract", "true_divide"]
 
 METHODS = __all__
-INPLACE = ["add", "exp", "mul", "neg", "sub"]
+INPLACE = [name for name in __all__ if name not in ("positive", "rsub")]
 
 
 class Elementwise(Operator):
@@ -33,6 +36,31 @@ def binary(name: str, operator: Operator, a: Any, b: Any, *, floating: bool = Fa
 # ------------------------------------------------------------------------------------------------------------ arithmetic
 
 
+def _scaled(b: Any, alpha: Any) -> Any:
+    """``alpha * b`` in the type of b (which NumPy would widen where b is a scalar or bfloat16)."""
+    return (b * alpha).astype(b.dtype) if hasattr(b, "dtype") else b * alpha
+
+
+def _check_alpha(name: str, alpha: Any, a: Any, b: Any) -> None:
+    kinds = [dtypes.from_numpy_dtype(raw(x).dtype) if hasattr(x, "dtype") else dtypes.scalar_dtype(x) for x in (a, b)]
+    category = max(k.category for k in kinds)
+    if isinstance(alpha, bool) and category != dtypes.dtype.BOOL:
+        raise RuntimeError(f"{name}(): Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and category != dtypes.dtype.FLOATING:
+        raise RuntimeError(
+            f"{name}(): For integral input tensors, argument alpha must not be a floating point number; "
+            "use an integer alpha, or convert with .float() first"
+        )
+
+
+def _refuse_bool(name: str, *operands: Any) -> None:
+    if any(hasattr(x, "dtype") and raw(x).dtype.kind == "b" for x in operands):
+        raise RuntimeError(
+            f"{name}(): subtraction and negation of bool tensors are not supported; "
+            "use ~ (logical_not) or ^ (logical_xor), or convert with .int() first"
+        )
+
+
 class Add(Elementwise):
     """y = a + α b;  ∂a = 1, ∂b = α."""
 
@@ -40,7 +68,7 @@ class Add(Elementwise):
         self.alpha = alpha
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a + b if self.alpha == 1 else a + self.alpha * b
+        return a + b if self.alpha == 1 else a + _scaled(b, self.alpha)
 
     def backward(self, g: Any) -> Any:
         return g, g if self.alpha == 1 else g * self.alpha
@@ -53,7 +81,7 @@ class Sub(Elementwise):
         self.alpha = alpha
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a - b if self.alpha == 1 else a - self.alpha * b
+        return a - b if self.alpha == 1 else a - _scaled(b, self.alpha)
 
     def backward(self, g: Any) -> Any:
         return g, g * -self.alpha if self.needs[1] else None
@@ -83,11 +111,16 @@ class Neg(Elementwise):
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``input + alpha * other``, broadcast."""
+    if alpha != 1 or alpha is True:
+        _check_alpha("add", alpha, input, other)
     return binary("add", Add(alpha), input, other)
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``input - alpha * other``, broadcast."""
+    _refuse_bool("sub", input, other)
+    if alpha != 1:
+        _check_alpha("sub", alpha, input, other)
     return binary("sub", Sub(alpha), input, other)
 
 
@@ -98,22 +131,126 @@ def mul(input: Any, other: Any) -> Any:
 
 def neg(input: Any) -> Any:
     """``-input``."""
+    _refuse_bool("neg", input)
     return apply(Neg(), input)
 
 
-# ---------------------------------------------------------------------------------------------- exponential, logarithm
+class Div(Elementwise):
+    """y = a / b;  ∂a = 1/b, ∂b = -a/b²."""
 
-
-class Exp(Elementwise):
-    """y = eˣ;  ∂y/∂x = y."""
-
-    def forward(self, x: Any) -> Any:
-        return self.save(namespace(x).exp(x))
+    def forward(self, a: Any, b: Any) -> Any:
+        self.save(a, b)
+        return a / b
 
     def backward(self, g: Any) -> Any:
-        return g * self.saved
+        a, b = self.saved
+        g = g / b
+        return g, -g * (a / b) if self.needs[1] else None
 
 
-def exp(input: Any) -> Any:
-    """eˣ of each element; integers give the default floating type."""
-    return apply(Exp(), *promote("exp", input, floating=True))
+class Reciprocal(Elementwise):
+    """y = 1/x;  ∂y/∂x = -y²."""
+
+    def forward(self, x: Any) -> Any:
+        return self.save((1 / x).astype(x.dtype))
+
+    def backward(self, g: Any) -> Any:
+        y = self.saved
+        return -g * (y * y)
+
+
+class Square(Elementwise):
+    """y = x²;  ∂y/∂x = 2x."""
+
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return x * x
+
+    def backward(self, g: Any) -> Any:
+        return g * (self.saved * 2)
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """``input / other``, broadcast; integers give the default floating type.
+
+    ``rounding_mode``: None, ``"trunc"`` (towards zero) or ``"floor"``; these two keep integers integers.
+    """
+    if rounding_mode is None:
+        return binary("div", Div(), input, other, floating=True)
+    if rounding_mode == "floor":
+        return ops.floor_divide(input, other)
+    if rounding_mode == "trunc":
+        from minidl.ops import rounding
+
+        return rounding.trunc_divide(input, other)
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}")
+
+
+def true_divide(input: Any, other: Any) -> Any:
+    """``input / other``: ``div`` without rounding."""
+    return div(input, other)
+
+
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """``other - alpha * input``."""
+    return sub(other, input, alpha=alpha)
+
+
+def positive(input: Any) -> Any:
+    """``input`` itself. RuntimeError for bool."""
+    if raw(input).dtype.kind == "b":
+        raise RuntimeError("positive(): The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def reciprocal(input: Any) -> Any:
+    """1/x of each element; integers give the default floating type."""
+    return apply(Reciprocal(), *promote("reciprocal", input, floating=True))
+
+
+def square(input: Any) -> Any:
+    """x² of each element."""
+    return apply(Square(), input)
+
+
+def rad2deg(input: Any) -> Any:
+    """Angles in radians, in degrees."""
+    return mul(input, 180 / math.pi)
+
+
+def deg2rad(input: Any) -> Any:
+    """Angles in degrees, in radians."""
+    return mul(input, math.pi / 180)
+
+
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    """``input + value * tensor1 * tensor2``, broadcast."""
+    return add(input, mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    """``input + value * tensor1 / tensor2``, broadcast."""
+    return add(input, div(tensor1, tensor2), alpha=value)
+
+
+class Lerp(Elementwise):
+    """y = a + w (b - a);  ∂a = 1 - w, ∂b = w, ∂w = b - a."""
+
+    def forward(self, a: Any, b: Any, w: Any) -> Any:
+        self.save(a, b, w)
+        return a + w * (b - a)
+
+    def backward(self, g: Any) -> Any:
+        a, b, w = self.saved
+        return g * (1 - w), g * w, g * (b - a) if self.needs[2] else None
+
+
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    """``input + weight * (end - input)``: from ``input`` (weight 0) to ``end`` (weight 1)."""
+    for x, what in ((end, "end"), (weight, "weight")):
+        if hasattr(x, "dtype") and raw(x).dtype != raw(input).dtype:
+            raise RuntimeError(f"lerp(): expected dtype {input.dtype} for `{what}` but got dtype {x.dtype}")
+    return apply(Lerp(), *promote("lerp", input, end, weight))
+
+
+subtract, multiply, divide, negative = sub, mul, div, neg

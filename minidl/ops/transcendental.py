@@ -2,7 +2,389 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import math
+from typing import Any
 
-METHODS: list[str] = []
-INPLACE: list[str] = []
+from minidl import ops
+from minidl.autograd.tape import Operator, apply
+from minidl.backends import namespace
+from minidl.ops.common import promote
+from minidl.ops.elementwise import binary
+
+# Each function y = f(x): NumPy's name for it, the derivative as a function of x or of y, and the formula in words.
+_OF_X: dict[str, tuple] = {
+    "log": ("log", lambda x: 1 / x, "Natural logarithm; ∂y/∂x = 1/x."),
+    "log2": ("log2", lambda x: 1 / (x * math.log(2)), "Logarithm to base 2; ∂y/∂x = 1/(x ln 2)."),
+    "log10": ("log10", lambda x: 1 / (x * math.log(10)), "Logarithm to base 10; ∂y/∂x = 1/(x ln 10)."),
+    "log1p": ("log1p", lambda x: 1 / (x + 1), "ln(1 + x), exact near 0; ∂y/∂x = 1/(1 + x)."),
+    "sin": ("sin", lambda x: ops.cos(x), "Sine; ∂y/∂x = cos x."),
+    "cos": ("cos", lambda x: -ops.sin(x), "Cosine; ∂y/∂x = -sin x."),
+    "sinh": ("sinh", lambda x: ops.cosh(x), "Hyperbolic sine; ∂y/∂x = cosh x."),
+    "cosh": ("cosh", lambda x: ops.sinh(x), "Hyperbolic cosine; ∂y/∂x = sinh x."),
+    "asin": ("arcsin", lambda x: ops.rsqrt(1 - x * x), "Inverse sine; ∂y/∂x = 1/√(1 - x²)."),
+    "acos": ("arccos", lambda x: -ops.rsqrt(1 - x * x), "Inverse cosine; ∂y/∂x = -1/√(1 - x²)."),
+    "atan": ("arctan", lambda x: 1 / (x * x + 1), "Inverse tangent; ∂y/∂x = 1/(1 + x²)."),
+    "asinh": ("arcsinh", lambda x: ops.rsqrt(x * x + 1), "Inverse hyperbolic sine; ∂y/∂x = 1/√(x² + 1)."),
+    "acosh": ("arccosh", lambda x: ops.rsqrt(x * x - 1), "Inverse hyperbolic cosine; ∂y/∂x = 1/√(x² - 1)."),
+    "atanh": ("arctanh", lambda x: 1 / (1 - x * x), "Inverse hyperbolic tangent; ∂y/∂x = 1/(1 - x²)."),
+}
+_OF_Y: dict[str, tuple] = {
+    "exp": ("exp", lambda y: y, "eˣ; ∂y/∂x = y."),
+    "exp2": ("exp2", lambda y: y * math.log(2), "2ˣ; ∂y/∂x = y ln 2."),
+    "expm1": ("expm1", lambda y: y + 1, "eˣ - 1, exact near 0; ∂y/∂x = y + 1."),
+    "sqrt": ("sqrt", lambda y: 0.5 / y, "Square root; ∂y/∂x = 1/(2y)."),
+    "tan": ("tan", lambda y: y * y + 1, "Tangent; ∂y/∂x = 1 + y²."),
+    "tanh": ("tanh", lambda y: 1 - y * y, "Hyperbolic tangent; ∂y/∂x = 1 - y²."),
+}
+_ALIASES = {"arc" + name[1:]: name for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
+
+__all__ = [*_OF_X, *_OF_Y, *_ALIASES, "arctan2", "atan2", "erf", "erfc", "float_power", "hypot", "logaddexp"]
+__all__ += ["logaddexp2", "logit", "pow", "rsqrt", "sigmoid", "sinc", "xlogy"]
+METHODS = __all__
+INPLACE = [name for name in __all__ if name not in ("logaddexp", "logaddexp2")]
+
+
+class OfInput(Operator):
+    """y = f(x), whose derivative is written in terms of x."""
+
+    function: str
+    slope: Any
+
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return getattr(namespace(x), self.function)(x)
+
+    def backward(self, g: Any) -> Any:
+        return g * type(self).slope(self.saved)
+
+
+class OfOutput(Operator):
+    """y = f(x), whose derivative is written in terms of y."""
+
+    function: str
+    slope: Any
+
+    def forward(self, x: Any) -> Any:
+        return self.save(getattr(namespace(x), self.function)(x))
+
+    def backward(self, g: Any) -> Any:
+        return g * type(self).slope(self.saved)
+
+
+def unary(name: str, operator: Operator, input: Any) -> Any:
+    """Apply a function whose result is floating: integers are lifted to the default type."""
+    return apply(operator, *promote(name, input, floating=True))
+
+
+def _define(name: str, base: type, function: str, slope: Any, doc: str) -> Any:
+    kind = type(name.capitalize(), (base,), {"function": function, "slope": staticmethod(slope), "__doc__": doc})
+
+    def call(input: Any) -> Any:
+        return unary(name, kind(), input)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc + " Of each element of ``input``; integers give the default floating type."
+    return call
+
+
+for _base, _table in ((OfInput, _OF_X), (OfOutput, _OF_Y)):
+    for _name, (_function, _slope, _doc) in _table.items():
+        globals()[_name] = _define(_name, _base, _function, _slope, _doc)
+for _name, _original in _ALIASES.items():
+    globals()[_name] = globals()[_original]
+
+
+class Rsqrt(Operator):
+    """y = 1/√x;  ∂y/∂x = -y³/2."""
+
+    def forward(self, x: Any) -> Any:
+        return self.save((1 / namespace(x).sqrt(x)).astype(x.dtype))
+
+    def backward(self, g: Any) -> Any:
+        y = self.saved
+        return g * (y * y * y * -0.5)
+
+
+class Sigmoid(Operator):
+    """y = 1/(1 + e⁻ˣ);  ∂y/∂x = y (1 - y)."""
+
+    def forward(self, x: Any) -> Any:
+        return self.save((1 / (1 + namespace(x).exp(-x))).astype(x.dtype))
+
+    def backward(self, g: Any) -> Any:
+        y = self.saved
+        return g * ((1 - y) * y)
+
+
+class Logit(Operator):
+    """y = ln(x/(1 - x)), x first clamped to [ε, 1 - ε];  ∂y/∂x = 1/(x (1 - x)), 0 where clamped."""
+
+    def __init__(self, eps: float | None) -> None:
+        self.eps = eps
+
+    def forward(self, x: Any) -> Any:
+        xp = namespace(x)
+        self.save(x)
+        z = x if self.eps is None else xp.clip(x, self.eps, 1 - self.eps)
+        return xp.log(z / (1 - z)).astype(x.dtype)
+
+    def backward(self, g: Any) -> Any:
+        x = self.saved
+        slope = g / (x * (1 - x))
+        if self.eps is None:
+            return ops.where((x < 0) | (x > 1), math.nan, slope)
+        return ops.where((x < self.eps) | (x > 1 - self.eps), 0.0, slope)
+
+
+class Sinc(Operator):
+    """y = sin(πx)/(πx), 1 at 0;  ∂y/∂x = (πx cos πx - sin πx)/(πx²)."""
+
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return namespace(x).sinc(x).astype(x.dtype)
+
+    def backward(self, g: Any) -> Any:
+        x = self.saved
+        safe = ops.where(x == 0, 1.0, x)
+        t = safe * math.pi
+        slope = (t * ops.cos(t) - ops.sin(t)) / (t * safe)
+        return g * ops.where(x == 0, 0.0, slope)
+
+
+# W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969): three intervals,
+# each a quotient of polynomials; coefficients in the order of its Horner scheme, the leading one last.
+_SMALL = (
+    (3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03, 1.85777706184603153e-1),
+    (2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03),
+)  # fmt: skip
+_MIDDLE = (
+    (5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e01, 2.98635138197400131e02, 8.81952221241769090e02,
+     1.71204761263407058e03, 2.05107837782607147e03, 1.23033935479799725e03, 2.15311535474403846e-8),
+    (1.57449261107098347e01, 1.17693950891312499e02, 5.37181101862009858e02, 1.62138957456669019e03, 3.29079923573345963e03,
+     4.36261909014324716e03, 3.43936767414372164e03, 1.23033935480374942e03),
+)  # fmt: skip
+_LARGE = (
+    (3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2,
+     6.58749161529837803e-4, 1.63153871373020978e-2),
+    (2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3),
+)  # fmt: skip
+
+
+def _quotient(t: Any, coefficients: tuple) -> Any:
+    above, below = coefficients
+    p, q = above[-1] * t, t
+    for a, b in zip(above[:-2], below[:-1]):
+        p, q = (p + a) * t, (q + b) * t
+    return (p + above[-2]) / (q + below[-1])
+
+
+def error_function(x: Any, complement: bool = False) -> Any:
+    """erf(x), or erfc(x) = 1 - erf(x) without cancellation, to double precision."""
+    xp = namespace(x)
+    z = xp.asarray(x).astype("float64")
+    y = xp.abs(z)
+    near = xp.minimum(y, 0.46875)
+    inside = z * _quotient(near * near, _SMALL)
+    middle = xp.clip(y, 0.46875, 4)
+    far = xp.maximum(y, 4)
+    t = 1 / (far * far)
+    tail = xp.where(y <= 4, _quotient(middle, _MIDDLE), (1 / math.sqrt(math.pi) - t * _quotient(t, _LARGE)) / far)
+    # e^(-y²) with y² split in two, so that rounding y² does not cost digits where it is large.
+    head = xp.trunc(xp.minimum(y, 40) * 16) / 16
+    rest = (xp.minimum(y, 40) - head) * (xp.minimum(y, 40) + head)
+    tail = tail * xp.exp(-head * head) * xp.exp(-rest)
+    if complement:
+        result = xp.where(y <= 0.46875, 1 - inside, xp.where(z < 0, 2 - tail, tail))
+    else:
+        result = xp.where(y <= 0.46875, inside, xp.copysign(1 - tail, z))
+    return xp.where(xp.isnan(z), z, result).astype(x.dtype)
+
+
+class Erf(Operator):
+    """y = 2/√π ∫₀ˣ e^(-t²) dt;  ∂y/∂x = 2/√π e^(-x²)."""
+
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return error_function(x)
+
+    def backward(self, g: Any) -> Any:
+        x = self.saved
+        return g * (ops.exp(-x * x) * (2 / math.sqrt(math.pi)))
+
+
+class Erfc(Operator):
+    """y = 1 - erf x;  ∂y/∂x = -2/√π e^(-x²)."""
+
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return error_function(x, complement=True)
+
+    def backward(self, g: Any) -> Any:
+        x = self.saved
+        return g * (ops.exp(-x * x) * (-2 / math.sqrt(math.pi)))
+
+
+def rsqrt(input: Any) -> Any:
+    """1/√x of each element."""
+    return unary("rsqrt", Rsqrt(), input)
+
+
+def sigmoid(input: Any) -> Any:
+    """1/(1 + e⁻ˣ) of each element."""
+    return unary("sigmoid", Sigmoid(), input)
+
+
+def logit(input: Any, eps: float | None = None) -> Any:
+    """ln(x/(1 - x)) of each element, clamped to [eps, 1 - eps] first if ``eps`` is given."""
+    return unary("logit", Logit(eps), input)
+
+
+def sinc(input: Any) -> Any:
+    """sin(πx)/(πx) of each element, 1 at 0."""
+    return unary("sinc", Sinc(), input)
+
+
+def erf(input: Any) -> Any:
+    """The error function of each element."""
+    return unary("erf", Erf(), input)
+
+
+def erfc(input: Any) -> Any:
+    """1 - erf(x) of each element, without cancellation."""
+    return unary("erfc", Erfc(), input)
+
+
+# ------------------------------------------------------------------------------------------------------- two arguments
+
+
+class Pow(Operator):
+    """y = aᵇ;  ∂a = b aᵇ⁻¹ (0 where b = 0), ∂b = y ln a (0 where a = 0 and b ≥ 0)."""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Any:
+        self.save(a, b)
+        return namespace(a if hasattr(a, "dtype") else b).power(a, b)
+
+    def backward(self, g: Any) -> Any:
+        a, b = self.saved
+        to_a = to_b = None
+        if self.needs[0]:
+            if isinstance(b, (int, float)):
+                to_a = g * (b * a ** (b - 1)) if b != 0 else g * 0
+            else:
+                to_a = ops.where(b == 0, 0.0, g * (b * a ** (b - 1)))
+        if self.needs[1]:
+            nothing = ops.logical_and(a == 0, b >= 0)
+            to_b = ops.where(nothing, 0.0, g * (a**b * ops.log(a)))
+        return to_a, to_b
+
+
+class Atan2(Operator):
+    """θ = atan2(y, x);  ∂y = x/(x² + y²), ∂x = -y/(x² + y²)."""
+
+    broadcasts = True
+
+    def forward(self, y: Any, x: Any) -> Any:
+        self.save(y, x)
+        return namespace(y).arctan2(y, x)
+
+    def backward(self, g: Any) -> Any:
+        y, x = self.saved
+        r = x * x + y * y
+        g = ops.where(r == 0, 0.0, g / r)
+        return g * x, -g * y
+
+
+class Hypot(Operator):
+    """r = √(a² + b²), without overflow;  ∂a = a/r, ∂b = b/r."""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Any:
+        r = namespace(a).hypot(a, b)
+        self.save(a, b, r)
+        return r
+
+    def backward(self, g: Any) -> Any:
+        a, b, r = self.saved
+        return g * (a / r), g * (b / r)
+
+
+class LogAddExp(Operator):
+    """y = log(βᵃ + βᵇ) to base β (e or 2);  ∂a = βᵃ⁻ʸ, ∂b = βᵇ⁻ʸ."""
+
+    broadcasts = True
+
+    def __init__(self, name: str) -> None:
+        self.function, self.power = name, "exp" if name == "logaddexp" else "exp2"
+
+    def forward(self, a: Any, b: Any) -> Any:
+        y = getattr(namespace(a), self.function)(a, b)
+        self.save(a, b, y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        a, b, y = self.saved
+        power = getattr(ops, self.power)
+        return g * power(a - y), g * power(b - y)
+
+
+class Xlogy(Operator):
+    """z = x ln y, 0 where x = 0;  ∂x = ln y (0 where x = 0 and y ≤ 0), ∂y = x/y."""
+
+    broadcasts = True
+
+    def forward(self, x: Any, y: Any) -> Any:
+        xp = namespace(x if hasattr(x, "dtype") else y)
+        self.save(x, y)
+        return xp.where((x == 0) & ~xp.isnan(y), xp.zeros_like(x), x * xp.log(y))
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        to_x = ops.where(ops.logical_and(x == 0, y <= 0), 0.0, g * ops.log(y)) if self.needs[0] else None
+        return to_x, g * (x / y) if self.needs[1] else None
+
+
+def pow(input: Any, exponent: Any) -> Any:
+    """``input`` to the power ``exponent``, broadcast. RuntimeError for integers to a negative integer power."""
+    if isinstance(exponent, int) and exponent < 0 and hasattr(input, "dtype"):
+        a, _ = promote("pow", input, exponent)
+        if getattr(getattr(a, "_data", a), "dtype", None) is not None and getattr(a, "_data", a).dtype.kind in "iu":
+            raise RuntimeError(
+                "pow: Integers to negative integer powers are not allowed; convert to a floating type first, with .float()"
+            )
+    return binary("pow", Pow(), input, exponent)
+
+
+def float_power(input: Any, exponent: Any) -> Any:
+    """``input`` to the power ``exponent``, in float64."""
+    return binary("float_power", Pow(), *[x.double() if hasattr(x, "double") else x for x in (input, exponent)])
+
+
+def atan2(input: Any, other: Any) -> Any:
+    """The angle of the point (other, input) in (-π, π]."""
+    return binary("atan2", Atan2(), input, other, floating=True)
+
+
+arctan2 = atan2
+
+
+def hypot(input: Any, other: Any) -> Any:
+    """√(input² + other²), without overflow."""
+    return binary("hypot", Hypot(), input, other)
+
+
+def logaddexp(input: Any, other: Any) -> Any:
+    """ln(e^input + e^other), without overflow."""
+    return binary("logaddexp", LogAddExp("logaddexp"), input, other)
+
+
+def logaddexp2(input: Any, other: Any) -> Any:
+    """log₂(2^input + 2^other), without overflow."""
+    return binary("logaddexp2", LogAddExp("logaddexp2"), input, other)
+
+
+def xlogy(input: Any, other: Any) -> Any:
+    """input · ln(other), 0 where input is 0."""
+    return binary("xlogy", Xlogy(), input, other, floating=True)

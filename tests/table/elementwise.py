@@ -12,7 +12,6 @@ op(
         s.sample("expanded", s.expanded(s.floats(3, 1), 3, 4), s.sliced(3, 4)),
     ],
     dtypes=ALL,
-    linear=True,
     inplace=True,
     errors=lambda s: [error("shapes", RuntimeError, r"must match.*dimension 1", s.floats(2, 3), s.floats(2, 4))],
 )
