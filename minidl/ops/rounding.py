@@ -84,7 +84,7 @@ class Where(Operator):
 
 
 class Larger(Operator):
-    """y = max(a, b) or min(a, b); the gradient goes to the chosen one, half to each at a tie (fmax, fmin: to the first)."""
+    """y = max(a, b) or min(a, b); the gradient goes to the chosen one, half each at a tie (fmax, fmin: the first)."""
 
     broadcasts = True
 
@@ -108,7 +108,7 @@ class Larger(Operator):
 
 
 class Clamp(Operator):
-    """y = min(max(x, low), high);  ∂y/∂x = [low ≤ x ≤ high], ∂low = [x < low < high], ∂high = [x > high or low > high]."""
+    """y = min(max(x, low), high);  ∂x = [low ≤ x ≤ high], ∂low = [x < low < high], ∂high = [x > high or low > high]."""
 
     broadcasts = True
 
