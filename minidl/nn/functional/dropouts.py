@@ -11,7 +11,7 @@ __all__ = ["dropout"]
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """In training, zero each element with probability ``p`` and scale the others by 1/(1 - p). ValueError unless 0 ≤ p ≤ 1."""
+    """In training, zero elements with probability ``p``, scale the others by 1/(1 - p). ValueError unless 0 ≤ p ≤ 1."""
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0:

@@ -27,7 +27,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
-    """-weight[target] · input[target], along dim 1 of ``input`` (N, C, d₁, …), or dim 0 of (C); target (N, d₁, …) or ().
+    """-weight[target] · input[target] along dim 1 of ``input`` (N, C, d₁, …), or dim 0 of (C); target without it.
 
     ``mean`` divides by the sum of the weights of the targets that are not ``ignore_index``. IndexError for a target
     that is no class; ValueError for shapes that do not fit.
