@@ -68,9 +68,7 @@ def along(name: str, input: Any, dim: int, index: Any, src: Any = None) -> tuple
     """What gather and the scatters share: ``input`` (0-d: as a vector), the grid of their index, the dimension."""
     dim = normalize_dim(dim, input.ndim, name)
     x = input if input.ndim else input.reshape((1,))
-    array = index_of(
-        name, index, x.shape[dim], dim, types=("int32", "int64"), error=RuntimeError, negative=False
-    )
+    array = index_of(name, index, x.shape[dim], dim, types=("int32", "int64"), error=RuntimeError, negative=False)
     shape = array.shape or (1,)
     if array.size and len(shape) != x.ndim:
         raise RuntimeError(

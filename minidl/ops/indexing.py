@@ -142,7 +142,7 @@ class MaskedScatter(Operator):
         mine = apply(MaskedFill(self.mask), g, 0.0) if self.needs[0] else None
         if not self.needs[1]:
             return mine, None
-        used = apply(Take(self.mask.nonzero()), g)
+        used = masked_select(g, self.mask)
         return mine, apply(Place((slice(self.count),), (math.prod(self.shape),)), used).reshape(self.shape)
 
 
@@ -248,8 +248,10 @@ def _item(i: Any, xp: Any) -> Any:
 
 
 def _slice(i: slice) -> slice:
-    bounds = [None if b is None else operator.index(b.item() if isinstance(b, Tensor) else b)
-              for b in (i.start, i.stop, i.step)]
+    bounds = [
+        None if b is None else operator.index(b.item() if isinstance(b, Tensor) else b)
+        for b in (i.start, i.stop, i.step)
+    ]
     if bounds[2] is not None and bounds[2] <= 0:
         raise ValueError("slice step must be greater than zero; use flip for reverse order")
     return slice(*bounds)
@@ -294,7 +296,9 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     """
     if not isinstance(value, Tensor):
         if not (hasattr(value, "dtype") or isinstance(value, (bool, int, float))):
-            raise TypeError(f"can't assign a {type(value).__name__} to a tensor of {input.dtype}; use minidl.tensor(...)")
+            raise TypeError(
+                f"can't assign a {type(value).__name__} to a tensor of {input.dtype}; use minidl.tensor(...)"
+            )
         value = wrap(namespace(input._data).asarray(value).astype(input._data.dtype))
     basic, advanced = parse(index, input.shape, namespace(input._data))
     trivial = not any(i is None or isinstance(i, int) or i != slice(None) for i in basic[:-1])
@@ -415,7 +419,9 @@ def masked_select(input: Any, mask: Any) -> Any:
     shape = broadcast_shapes("masked_select", array, input)
     array = namespace(array).broadcast_to(array, shape)
     input = input if tuple(input.shape) == shape else expand(input, shape)
-    return apply(Take(array.nonzero()), input) if shape else apply(Take((array,)), input)
+    if not shape:
+        input, array = input.reshape((1,)), array.reshape(1)
+    return apply(Take(array.nonzero()), input)
 
 
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:

@@ -48,20 +48,27 @@ def part(dim: int, start: int, stop: int) -> tuple:
 
 
 class Cat(Operator):
-    """y = the inputs one after the other along ``dim``;  each gets its part of the gradient."""
+    """y = the inputs one after the other along ``dim``;  each gets its part of the gradient.
+
+    Empty vectors beside inputs of more dimensions are skipped.
+    """
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
     def forward(self, *arrays: Any) -> Any:
-        self.sizes = [x.shape[self.dim] for x in arrays]
-        return namespace(arrays[0]).concatenate(arrays, axis=self.dim)
+        ndim = max(x.ndim for x in arrays)
+        self.sizes = [x.shape[self.dim] if x.ndim == ndim else None for x in arrays]
+        return namespace(arrays[0]).concatenate([x for x in arrays if x.ndim == ndim], axis=self.dim)
 
     def backward(self, g: Any) -> Any:
         start, parts = 0, []
         for size in self.sizes:
-            parts.append(g[part(self.dim, start, start + size)])
-            start += size
+            if size is None:
+                parts.append(g.reshape((-1,))[:0])
+            else:
+                parts.append(g[part(self.dim, start, start + size)])
+                start += size
         return tuple(parts)
 
 
@@ -115,14 +122,13 @@ def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Any:
             raise RuntimeError(
                 f"cat: zero-dimensional tensor (at position {position}) cannot be concatenated; use stack"
             )
-    joined = [x for x in tensors if tuple(x.shape) != (0,)] or tensors
-    first = joined[0]
-    if tuple(first.shape) == (0,) or len(joined) == 1:
-        return apply(Cat(0 if first.shape == (0,) else normalize_dim(dim, first.ndim, "cat")), *joined)
+    first = next((x for x in tensors if tuple(x.shape) != (0,)), None)
+    if first is None:
+        return apply(Cat(0), *tensors)
     dim = normalize_dim(dim, first.ndim, "cat")
     rest = (*first.shape[:dim], *first.shape[dim + 1 :])
     for position, x in enumerate(tensors):
-        if x.shape == (0,):
+        if tuple(x.shape) == (0,):
             continue
         if x.ndim != first.ndim:
             raise RuntimeError(
@@ -136,7 +142,7 @@ def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Any:
                 f"size {x.shape[axis]} in dimension {axis} for tensor number {position} in the list: shapes "
                 f"{list(first.shape)} and {list(x.shape)}"
             )
-    return apply(Cat(dim), *joined)
+    return apply(Cat(dim), *tensors)
 
 
 def concat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Any:
@@ -331,8 +337,9 @@ def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     return tuple(x.clone() for x in chunk(input, chunks, dim))
 
 
-def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None,
-                 sections: Any = None) -> tuple:
+def tensor_split(
+    input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None
+) -> tuple:
     """``input`` in a number of parts along ``dim`` whose sizes differ by one at most, or cut at a list of indices. Views."""
     where = next(x for x in (indices_or_sections, indices, sections) if x is not None)
     _refuse_0d("tensor_split", input)

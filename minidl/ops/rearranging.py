@@ -129,8 +129,10 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
         return flip(input, ())
     axes = list(range(input.ndim))
     axes[first], axes[second] = second, first
-    return flip(input, (second,)).transpose(*_pair(input, first, second)) if k == 1 else flip(
-        input.transpose(*_pair(input, first, second)), (second,)
+    return (
+        flip(input, (second,)).transpose(*_pair(input, first, second))
+        if k == 1
+        else flip(input.transpose(*_pair(input, first, second)), (second,))
     )
 
 
@@ -189,16 +191,18 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: Any = None, *, outpu
     dim = normalize_dim(dim, input.ndim, "repeat_interleave")
     x = input if input.ndim else input.reshape((1,))
     n = x.shape[dim]
-    if getattr(counts, "size", 1) not in (1, n) or (getattr(counts, "size", 1) == 0) != (n == 0 and hasattr(counts, "size") and counts.size == 0):
+    if getattr(counts, "size", 1) not in (1, n) or (getattr(counts, "size", 1) == 0) != (
+        n == 0 and hasattr(counts, "size") and counts.size == 0
+    ):
         raise RuntimeError(
             "repeat_interleave: repeats must have the same size as input along dim, but got repeats.size(0) = "
             f"{counts.size} and input.size({dim}) = {n}"
         )
-    where = xp.repeat(xp.arange(n), counts if not hasattr(counts, "size") or counts.size != 1 else int(counts.reshape(())))
+    where = xp.repeat(
+        xp.arange(n), counts if not hasattr(counts, "size") or counts.size != 1 else int(counts.reshape(()))
+    )
     if output_size is not None and output_size != where.size:
-        raise RuntimeError(
-            f"repeat_interleave: Invalid output_size, expected {where.size} but got {output_size}"
-        )
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {where.size} but got {output_size}")
     return index_select(x, dim, where)
 
 
