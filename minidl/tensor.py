@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 
 
 class View:
-    """How a view was made: the tensor it looks into (and the one at the end of that line), the operator that looks,
-    and the history it was made from."""
+    """How a view was made: the tensor it looks into and the array that was then in it, the operator that looks (None
+    for a view that may not be changed in place on the tape, with ``why``), the tensor at the end of that line, and the
+    history it was made from."""
 
-    __slots__ = ("operator", "parent", "rebased", "root")
+    __slots__ = ("array", "operator", "parent", "rebased", "root", "why")
 
     refresh: Callable[[Tensor], None]  # brings a view's history up to date; given by minidl.autograd.inplace
 
-    def __init__(self, parent: Tensor, operator: Operator) -> None:
+    def __init__(self, parent: Tensor, operator: Operator | None, why: str = "") -> None:
         self.parent = parent
+        self.array = parent._data
         self.operator = operator
+        self.why = why
         self.root = parent if parent._view is None else parent._view.root
         self.rebased = self.root._rebased
 
@@ -143,7 +146,10 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         if self._view is not None:
-            self.edge()  # the root may have become differentiable since
+            try:
+                self.edge()  # the root may have become differentiable since
+            except RuntimeError:  # a view that cannot follow its changed root: using it says so
+                return True
         return self._requires_grad
 
     @requires_grad.setter

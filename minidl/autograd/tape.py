@@ -255,7 +255,11 @@ def _look_into(parent: Any, view: Tensor, operator: Operator | None) -> None:
     mine, its = view._data, parent._data
     if mine is its or owner_of(mine) is owner_of(its):
         view._counter = parent._counter
-        if mode.enabled:
+        if not mode.enabled:
+            view._view = View(parent, None, "was made under no_grad")
+        elif operator is None:
+            view._view = View(parent, None, "is one of several outputs of one operator (unbind, split, chunk)")
+        else:
             view._view = View(parent, operator)
 
 

@@ -10,7 +10,7 @@ from minidl.backends import namespace
 from minidl.ops.common import convert, normalize_dim
 from minidl.tensor import Tensor, raw, wrap
 
-__all__ = ["clone", "to"]
+__all__ = ["clone", "fill", "to"]
 
 METHODS = ["clone", "contiguous", "cpu", "cuda", "data_ptr", "detach", "detach_", "is_contiguous", "storage_offset"]
 METHODS += ["stride", "to", "type", "type_as"]
@@ -63,7 +63,7 @@ class Fill(Operator):
         return y
 
     def backward(self, g: Any) -> Any:
-        return g * 0, g.sum() if self.needs[1] else None
+        return apply(Fill(), g, 0), g.sum() if self.needs[1] else None
 
 
 class Copy(Operator):
@@ -77,7 +77,7 @@ class Copy(Operator):
         return y
 
     def backward(self, g: Any) -> Any:
-        return None, g
+        return apply(Fill(), g, 0), g
 
 
 def move(array: Any, target: backends.device) -> Any:
@@ -241,9 +241,10 @@ def copy(input: Any, src: Any, non_blocking: bool = False) -> Any:
             return apply(Fill(), input, src + 0)
         except TypeError:
             raise TypeError(f"copy_(): argument 'src' must be Tensor, not {src.__class__.__name__}") from None
-    try:
-        return apply(Copy(), input, convert(to(src, device=input.device), input.dtype))
-    except ValueError:
+    extra = input.ndim - src.ndim
+    if extra < 0 or any(n not in (1, m) for n, m in zip(src.shape, input.shape[extra:])):
         raise RuntimeError(
-            f"copy_: the source of shape {list(src.shape)} cannot be broadcast to {list(input.shape)}"
-        ) from None
+            f"copy_: the source of shape {list(src.shape)} cannot be broadcast to {list(input.shape)}: sizes must match, "
+            "counted from the last dimension, or be 1"
+        )
+    return apply(Copy(), input, convert(to(src, device=input.device), input.dtype))

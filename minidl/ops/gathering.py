@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from minidl import dtypes, ops
-from minidl.autograd.tape import Operator, apply
+from minidl.autograd.tape import apply
 from minidl.backends import namespace
 from minidl.ops.common import broadcast_shapes, normalize_dim
-from minidl.ops.indexing import Place, Put, Take
-from minidl.ops.joining import part
+from minidl.ops.indexing import Put, Take
 from minidl.ops.shape import expand
 from minidl.tensor import Tensor, raw
 

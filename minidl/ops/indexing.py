@@ -98,7 +98,7 @@ class Put(Operator):
         self.index, self.accumulate = index, accumulate
 
     def forward(self, x: Any, values: Any) -> Any:
-        y = x.copy()
+        y = namespace(x).array(x)
         self.shape = getattr(values, "shape", ())
         if self.accumulate:
             return accumulate(y, self.index, values)

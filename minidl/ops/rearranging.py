@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
-import operator
 from typing import Any
 
-from minidl import dtypes
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import normalize_dim, normalize_dims

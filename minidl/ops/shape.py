@@ -9,8 +9,8 @@ from typing import Any
 from minidl import dtypes
 from minidl.autograd.tape import Operator, apply, owner_of, sum_to
 from minidl.backends import namespace
-from minidl.ops.common import ints, normalize_dim, normalize_dims
 from minidl.ops.common import broadcast_shapes as common_shape
+from minidl.ops.common import ints, normalize_dim, normalize_dims
 from minidl.tensor import Tensor, raw, wrap
 
 __all__ = [
@@ -264,6 +264,8 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     if start > end:
         raise RuntimeError(f"flatten() has invalid args: start_dim ({start}) cannot come after end_dim ({end})")
     shape = tuple(input.shape)
+    if shape and start == end:
+        return input
     return apply(Reshape((*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])), input)
 
 
