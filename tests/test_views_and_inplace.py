@@ -260,3 +260,316 @@ def test_random_program(seed):
             program.step()
             program.compare()
         program.gradients()
+
+
+# ---------------------------------------------------------------------------------------------------------- single rules
+
+VIEWS = {
+    "x[1:]": lambda x: x[1:],
+    "x[0]": lambda x: x[0],
+    "x[0, 1]": lambda x: x[0, 1],
+    "x[None]": lambda x: x[None],
+    "x[[0, 1]]": lambda x: x[[0, 1]],
+    "T": lambda x: x.T,
+    "mT": lambda x: x.mT,
+    "H": lambda x: x.H,
+    "mH": lambda x: x.mH,
+    "t": lambda x: x.t(),
+    "view": lambda x: x.view(-1),
+    "reshape": lambda x: x.reshape(2, 6),
+    "reshape that copies": lambda x: x.t().reshape(-1),
+    "flatten": lambda x: x.flatten(),
+    "ravel": lambda x: x.ravel(),
+    "unflatten": lambda x: x.unflatten(1, (2, 2)),
+    "squeeze": lambda x: x[None].squeeze(),
+    "unsqueeze": lambda x: x.unsqueeze(0),
+    "expand": lambda x: x.expand(2, 3, 4),
+    "movedim": lambda x: x.movedim(0, 1),
+    "diagonal": lambda x: x.diagonal(),
+    "unfold": lambda x: x.unfold(0, 2, 1),
+    "narrow": lambda x: x.narrow(0, 1, 2),
+    "unbind": lambda x: x.unbind()[1],
+    "chunk": lambda x: x.chunk(2)[1],
+    "detach": lambda x: x.detach(),
+    "clone": lambda x: x.clone(),
+    "contiguous": lambda x: x.t().contiguous(),
+    "flip": lambda x: x.flip(0) if not isinstance(x, torch.Tensor) else x.flip((0,)),
+    "repeat": lambda x: x.repeat(1, 1),
+    "tril": lambda x: x.tril(),
+    "cat": lambda x: minidl.cat([x]) if isinstance(x, minidl.Tensor) else torch.cat([x]),
+    "to another type": lambda x: x.int(),
+    "bytes": lambda x: x.view(minidl.int64 if isinstance(x, minidl.Tensor) else torch.int64),
+    "smaller elements": lambda x: x.view(minidl.int16 if isinstance(x, minidl.Tensor) else torch.int16),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_what_shares_memory(name):
+    """The same functions share memory as in PyTorch, and a change of the one is counted in the other."""
+    values = np.arange(12.0).reshape(3, 4)
+    x, t = minidl.tensor(values), torch.tensor(values)
+    y, u = VIEWS[name](x), VIEWS[name](t)
+    assert y.shape == tuple(u.shape)
+    np.testing.assert_array_equal(y.numpy(), u.numpy())
+    shared = np.shares_memory(y.numpy(), x.numpy())
+    assert shared == (u.untyped_storage().data_ptr() == t.untyped_storage().data_ptr())
+    version = y._version
+    x.add_(1)
+    assert (y._version > version) == shared
+
+
+@pytest.mark.parametrize("ndim", [4, 5])
+def test_view_copies_channels_last_memory_silently(ndim):
+    """Convolutions leave their activations channels-last, and scripts call ``outputs.view(-1, features)`` on them."""
+    shape = (2, *range(3, 1 + ndim), 4)
+    channels_last = np.random.default_rng(0).normal(size=shape)
+    x = minidl.from_numpy(np.moveaxis(channels_last, -1, 1)).requires_grad_()
+    assert not x.is_contiguous()
+    y = x.view(2, -1)
+    np.testing.assert_array_equal(y.detach().numpy(), np.moveaxis(channels_last, -1, 1).reshape(2, -1))
+    (y * y).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * x.detach().numpy())
+
+
+def test_view_refuses_other_strides():
+    x = minidl.zeros(3, 4).t()
+    with pytest.raises(RuntimeError, match=r"strides \[1, 4\] cannot be seen as \[12\].*Use .reshape"):
+        x.view(12)
+    assert x.view(4, 1, 3).shape == (4, 1, 3)
+
+
+def run_both(program):
+    """``program(library)`` in both: the same result, or the same type of error."""
+    outcomes = []
+    for library in (minidl, torch):
+        try:
+            outcomes.append([v.detach().numpy() for v in program(library)])
+        except Exception as refusal:
+            outcomes.append(type(refusal))
+    mine, theirs = outcomes
+    if isinstance(mine, type) or isinstance(theirs, type):
+        assert mine is theirs, outcomes
+        return mine
+    for a, b in zip(mine, theirs):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    return None
+
+
+def leaf(m, *shape):
+    return m.tensor(np.linspace(-1, 1, math.prod(shape)).reshape(shape), requires_grad=True)
+
+
+def base_then_view(m):
+    x = leaf(m, 3, 4)
+    y = x * 1
+    v, w = y[0], y[:, 1]
+    y.mul_(v.detach().sum() + 2)
+    w.add_(v[0])
+    (v * w.sum()).sum().backward()
+    return x.grad, y
+
+
+def views_older_than_a_transposition(m):
+    x = leaf(m, 3, 4)
+    y = x * 1
+    row = y[0]
+    y.t_()
+    row.mul_(2)
+    y[1].mul_(3)
+    (y * y).sum().backward()
+    return x.grad, y, row
+
+
+def view_of_a_view_of_a_view(m):
+    x = leaf(m, 2, 6)
+    y = x * 1
+    z = y.view(2, 2, 3)
+    a = z[1].t()
+    a[0].mul_(a[1].detach().clone())
+    z.mul_(2)
+    (a * a).sum().backward()
+    return x.grad, y
+
+
+def constant_becomes_differentiable(m):
+    x = leaf(m, 4)
+    y = m.zeros(3, 4, dtype=m.float64)
+    older = y[1]
+    y[1] = x * 2
+    assert y.requires_grad
+    assert older.requires_grad
+    (older * y.sum()).sum().backward()
+    return x.grad, y
+
+
+def second_order(m):
+    x = leaf(m, 4)
+    y = x**3
+    y[:2].mul_(x[2:])
+    y.exp_()
+    (g,) = m.autograd.grad(y.sum(), x, create_graph=True)
+    (g * g).sum().backward()
+    return g, x.grad
+
+
+def expanded_and_filled(m):
+    x = m.zeros(3, 1)
+    x.expand(3, 4).fill_(2.0)
+    return (x,)
+
+
+def squeezed_there_and_back(m):
+    x = leaf(m, 2, 3)
+    y = x * 1
+    v = y[0]
+    v.unsqueeze_(0).mul_(3)
+    y.unsqueeze_(1).squeeze_().mul_(2)
+    (y * y).sum().backward()
+    return x.grad, v, y
+
+
+def detached_then_changed_before_use(m):
+    x = leaf(m, 3)
+    y = x * 1
+    y.detach().mul_(2)
+    (y * y).sum().backward()
+    return (x.grad,)
+
+
+def data_escapes_detection(m):
+    x = leaf(m, 3)
+    y = x * 1
+    z = y * y
+    y.data.mul_(2)
+    z.sum().backward()
+    return (x.grad,)
+
+
+def copied_over(m):
+    x, w = leaf(m, 3), leaf(m, 3)
+    y = x * 1
+    y.copy_(w)
+    y.sum().backward()
+    return x.grad, w.grad
+
+
+def into_integers(m):
+    x = leaf(m, 3)
+    y = m.zeros(3, dtype=m.int64)
+    y[0] = x[2] * 5
+    assert not y.requires_grad
+    return (y,)
+
+
+def lower_type_in_place(m):
+    x = leaf(m, 3)
+    y = m.zeros(3)
+    y.add_(x)
+    y.sum().backward()
+    return x.grad, y
+
+
+RIGHT = [
+    base_then_view,
+    views_older_than_a_transposition,
+    view_of_a_view_of_a_view,
+    constant_becomes_differentiable,
+    second_order,
+    expanded_and_filled,
+    squeezed_there_and_back,
+    detached_then_changed_before_use,
+    data_escapes_detection,
+    copied_over,
+    into_integers,
+    lower_type_in_place,
+]
+
+
+@pytest.mark.parametrize("program", RIGHT, ids=lambda p: p.__name__)
+def test_program(program):
+    assert run_both(program) is None
+
+
+def refusals():
+    """(name, program): each must raise RuntimeError in both libraries."""
+
+    def changed(change, use=lambda y: y * y):
+        def program(m):
+            y = leaf(m, 3) * 1
+            z = use(y)
+            change(y)
+            z.sum().backward()
+            return (z,)
+
+        return program
+
+    def without_recording(m):
+        x = leaf(m, 3) * 1
+        with m.no_grad():
+            v = x[:2]
+        v.mul_(leaf(m, 2))
+
+    def changed_result(name):
+        def program(m):
+            y = leaf(m, 3) * 1
+            getattr(y, name)()
+            y.mul_(2)
+            y.sum().backward()
+
+        return program
+
+    def stale_part(m):
+        x = leaf(m, 3, 4) * 1
+        part = x.unbind()[0]
+        x.mul_(2)
+        part * 2
+
+    return {
+        "a leaf": lambda m: leaf(m, 3).add_(1),
+        "a view of a leaf": lambda m: leaf(m, 3)[0].add_(1),
+        "an assignment to a leaf": lambda m: leaf(m, 3).__setitem__(0, 1.0),
+        "a leaf transposed": lambda m: leaf(m, 3, 4).t_(),
+        "one of unbind": lambda m: (leaf(m, 3, 4) * 1).unbind()[0].add_(1),
+        "one of split": lambda m: (leaf(m, 3, 4) * 1).split(1)[0].add_(1),
+        "a view of one of chunk": lambda m: (leaf(m, 3, 4) * 1).chunk(2)[0].view(-1).add_(1),
+        "one of unbind by something differentiable": lambda m: m.zeros(3).unbind()[0].add_(leaf(m, 1).sum()),
+        "one of unbind after its base": stale_part,
+        "expanded": lambda m: m.zeros(3, 1).expand(3, 4).add_(1),
+        "expanded assignment": lambda m: m.zeros(3, 1).expand(3, 4).__setitem__(0, 1.0),
+        "made under no_grad": without_recording,
+        "shape grows": lambda m: m.zeros(3).add_(m.zeros(2, 3)),
+        "type rises": lambda m: m.zeros(3, dtype=m.int64).add_(1.5),
+        "saved input": changed(lambda y: y.add_(1)),
+        "saved input through a view": changed(lambda y: y[0].add_(1)),
+        "saved input through detach": changed(lambda y: y.detach().add_(1)),
+        "saved output": changed_result("exp_"),
+        "saved output of tanh_": changed_result("tanh_"),
+        "multiplied by itself": changed(lambda y: y.mul_(y), use=lambda y: y),
+        "detach_ of a view": lambda m: (leaf(m, 3) * 1)[0].detach_(),
+        "requires_grad of an inner one": lambda m: setattr(leaf(m, 3) * 1, "requires_grad", False),
+    }
+
+
+@pytest.mark.parametrize("name", refusals())
+def test_refusal(name):
+    assert run_both(refusals()[name]) is RuntimeError
+
+
+def test_a_leaf_may_be_changed_under_no_grad():
+    x = leaf(minidl, 2, 3)
+    with minidl.no_grad():
+        x[0] = 5.0
+        x.mul_(2)
+        x.t_()
+    assert x.is_leaf
+    assert x.requires_grad
+    assert x.shape == (3, 2)
+    (x * x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * x.detach().numpy())
+
+
+def test_the_memory_of_a_change_in_place_is_not_kept_twice():
+    """What ``exp_`` saves of its result is the changed tensor's own memory."""
+    y = leaf(minidl, 3) * 1
+    y.exp_()
+    assert y.grad_fn._saved[0] is y._data
