@@ -106,7 +106,7 @@ class Tensor:
             array = np.asarray(array)
         self._data = array
         self._requires_grad = requires_grad
-        self._edge = None
+        self._edge: tuple[Operator, int] | None = None
         self._counter = [0]
         self._view = None
         self._hooks = None

@@ -18,8 +18,8 @@ SHAPES = [(4,), (2, 3), (3, 4), (2, 3, 2), (1, 3), ()]
 
 # ------------------------------------------------------------------------------------------------------ random programs
 #
-# A step is a name, the numbers of the tensors it reads, and a function of the library and these tensors: all choices are
-# made before, so that both libraries run the same program. Each new tensor joins the state.
+# A step is a name, the numbers of the tensors it reads, and a function of the library and these tensors: all choices
+# are made before, so that both libraries run the same program. Each new tensor joins the state.
 
 
 def view_step(rng, x):
@@ -142,7 +142,7 @@ ONLY_PYTORCH_REFUSES = (
 SHAPE_CHANGES = ("transpose_", "unsqueeze_", "squeeze_", "t_")
 
 
-class End(Exception):
+class EndOfProgramError(Exception):
     """Nothing more to compare in this program."""
 
 
@@ -178,7 +178,7 @@ class Program:
                 outcomes.append(("error", refusal))
         (kind, mine), (expected_kind, theirs) = outcomes
         if expected_kind == "error" and any(words in str(theirs) for words in ONLY_PYTORCH_REFUSES):
-            raise End
+            raise EndOfProgramError
         if kind != expected_kind or (kind == "error" and type(mine) is not type(theirs)):
             self.fail(f"minidl: {kind} {mine!r}\nPyTorch: {expected_kind} {theirs!r}")
         return None if kind == "error" else (mine, theirs)
@@ -255,14 +255,14 @@ def _warn_always():
 @pytest.mark.parametrize("seed", range(PROGRAMS))
 def test_random_program(seed):
     program = Program(seed)
-    with contextlib.suppress(End):
+    with contextlib.suppress(EndOfProgramError):
         for _ in range(STEPS):
             program.step()
             program.compare()
         program.gradients()
 
 
-# ---------------------------------------------------------------------------------------------------------- single rules
+# --------------------------------------------------------------------------------------------------------- single rules
 
 VIEWS = {
     "x[1:]": lambda x: x[1:],

@@ -154,7 +154,7 @@ def look_anew(name: str, function: Any, tensor: Tensor, *args: Any, **kwargs: An
     before = wrap(tensor._data)
     before._edge, before._requires_grad = tensor.edge(), tensor._requires_grad
     before._counter, before._view, before._rebased = tensor._counter, tensor._view, tensor._rebased
-    before._before = getattr(tensor, "_before", None)
+    before.__dict__["_before"] = tensor.__dict__.get("_before")
     leaf = tensor._requires_grad and before._edge is None
     with set_grad_enabled(not leaf):  # under no_grad as well: the history must have the shape of the values
         after = function(before, *args, **kwargs)
@@ -162,7 +162,7 @@ def look_anew(name: str, function: Any, tensor: Tensor, *args: Any, **kwargs: An
         tensor._data = after._data
         tensor._counter[0] += 1
         return tensor
-    tensor._before = before
+    tensor.__dict__["_before"] = before
     tensor._data, tensor._edge, tensor._requires_grad = after._data, after._edge, after._requires_grad
     tensor._view = after._view
     tensor._rebased += 1
@@ -172,8 +172,8 @@ def look_anew(name: str, function: Any, tensor: Tensor, *args: Any, **kwargs: An
 
 def parent_of(link: View) -> Tensor:
     """The tensor that a view looks into: what its parent was when it was made, if ``look_anew`` came between."""
-    while link.parent._data is not link.array and getattr(link.parent, "_before", None) is not None:
-        link.parent = link.parent._before
+    while link.parent._data is not link.array and (before := link.parent.__dict__.get("_before")) is not None:
+        link.parent = before
     return link.parent
 
 

@@ -1,4 +1,4 @@
-"""``y[index] += values`` where an element may be named more than once: on arrays, fast, and the same bits every time."""
+"""``y[index] += values`` where an element may be named more than once: on arrays, fast, the same bits every time."""
 
 from __future__ import annotations
 

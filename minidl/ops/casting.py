@@ -1,4 +1,4 @@
-"""``x.float()``, ``x.long()``, …: the names of element types as methods. They stand alone because they hide Python's own."""
+"""``x.float()``, ``x.long()``, …: element types as methods. They stand alone because they hide Python's own names."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ def copy(input: Any, src: Any, non_blocking: bool = False) -> Any:
     extra = input.ndim - src.ndim
     if extra < 0 or any(n not in (1, m) for n, m in zip(src.shape, input.shape[extra:])):
         raise RuntimeError(
-            f"copy_: the source of shape {list(src.shape)} cannot be broadcast to {list(input.shape)}: sizes must match, "
-            "counted from the last dimension, or be 1"
+            f"copy_: the source of shape {list(src.shape)} cannot be broadcast to {list(input.shape)}: sizes must "
+            "match, counted from the last dimension, or be 1"
         )
     return apply(Copy(), input, convert(to(src, device=input.device), input.dtype))

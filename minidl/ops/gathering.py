@@ -29,7 +29,7 @@ METHODS = __all__
 INPLACE = ["index_add", "index_copy", "index_fill", "put", "scatter", "scatter_add"]
 
 
-# ------------------------------------------------------------------------------------------------------------- the index
+# ------------------------------------------------------------------------------------------------------------ the index
 
 
 def index_of(name: str, index: Any, size: int, dim: int, *, types: tuple[str, ...], error: type, negative: bool) -> Any:
@@ -75,7 +75,8 @@ def along(name: str, input: Any, dim: int, index: Any, src: Any = None) -> tuple
         )
     if array.size and any(n > m for i, (n, m) in enumerate(zip(shape, x.shape)) if i != dim):
         raise RuntimeError(
-            f"{name}(): Expected index {list(shape)} to be no larger than self {list(x.shape)} apart from dimension {dim}"
+            f"{name}(): Expected index {list(shape)} to be no larger than self {list(x.shape)} apart from dimension "
+            f"{dim}"
         )
     if src is not None and array.size:
         if max(src.ndim, 1) != len(shape):
@@ -85,8 +86,8 @@ def along(name: str, input: Any, dim: int, index: Any, src: Any = None) -> tuple
             )
         if any(n > m for n, m in zip(shape, src.shape)):
             raise RuntimeError(
-                f"{name}(): Expected index {list(shape)} to be no larger than self {list(x.shape)} apart from dimension "
-                f"{dim} and to be no larger size than src {list(src.shape)}"
+                f"{name}(): Expected index {list(shape)} to be no larger than self {list(x.shape)} apart from "
+                f"dimension {dim} and to be no larger size than src {list(src.shape)}"
             )
     return x, grid(array.reshape(shape), dim), dim
 
@@ -129,7 +130,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     return gather(input, dim, array % n)  # out of range wraps around, as negative ones do
 
 
-# --------------------------------------------------------------------------------------------------------------- scatter
+# -------------------------------------------------------------------------------------------------------------- scatter
 
 
 def same_dtype(name: str, input: Any, src: Any) -> None:
@@ -184,7 +185,7 @@ def _filled(input: Any, index: Any, value: Any) -> Any:
     return Tensor(array) if isinstance(input, Tensor) else array
 
 
-# ------------------------------------------------------------------------------------------------- whole slices: index_…
+# ------------------------------------------------------------------------------------------------ whole slices: index_…
 
 
 def vector_of(name: str, index: Any, size: int, dim: int, error: type, *, types: tuple = ("int64",), **how: Any) -> Any:
@@ -274,7 +275,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     return result if input.ndim else result.reshape(())
 
 
-# ------------------------------------------------------------------------------------------- as if there were one dimension
+# --------------------------------------------------------------------------------------- as if there were one dimension
 
 
 def take(input: Any, index: Any) -> Any:

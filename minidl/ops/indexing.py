@@ -1,8 +1,9 @@
 """Indexing: ``x[...]`` and ``x[...] = value``.
 
 PyTorch's rules, in two steps. *Basic* first: integers, slices, None and … give a view. Then what remains, integer and
-boolean arrays, is *advanced*: the arrays are broadcast together and their dimensions take the place of the indexed ones,
-or come first if a slice stands between them. (NumPy counts an integer between slices as an array; PyTorch does not.)
+boolean arrays, is *advanced*: the arrays are broadcast together and their dimensions take the place of the indexed
+ones, or come first if a slice stands between them. (NumPy counts an integer between slices as an array; PyTorch does
+not.) A list is one array, however nested.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ METHODS = __all__
 INPLACE = ["index_put", "masked_fill", "masked_scatter"]
 
 
-# --------------------------------------------------------------------------------------------------------- the operators
+# -------------------------------------------------------------------------------------------------------- the operators
 
 
 class Select(Operator):
@@ -239,8 +240,8 @@ def _item(i: Any, xp: Any) -> Any:
         array, kind = array.astype(bool), "b"
     elif not (kind == "b" or (kind == "i" and (size >= 4 or not isinstance(i, Tensor)))):
         raise IndexError(
-            f"tensors used as indices must be long, int, byte or bool tensors, got one of dtype {array.dtype}; convert it "
-            "with .long()"
+            f"tensors used as indices must be long, int, byte or bool tensors, got one of dtype {array.dtype}; "
+            "convert it with .long()"
         )
     if array.ndim == 0:
         return bool(array) if kind == "b" else int(array)
@@ -337,15 +338,16 @@ def iterate(input: Tensor) -> Any:
     return iter(joining.unbind(input))
 
 
-# -------------------------------------------------------------------------------------------------------------- functions
+# ------------------------------------------------------------------------------------------------------------ functions
 
 
 def _put(input: Any, index: tuple, values: Any, accumulate: bool) -> Any:
     dtype = raw(input).dtype
     if raw(values).dtype != dtype:
         raise RuntimeError(
-            f"index_put_: Index put requires the source and destination dtypes match, got {dtypes.from_numpy_dtype(dtype)} "
-            f"for the destination and {dtypes.from_numpy_dtype(raw(values).dtype)} for the source; convert with .to()."
+            "index_put_: Index put requires the source and destination dtypes match, got "
+            f"{dtypes.from_numpy_dtype(dtype)} for the destination and {dtypes.from_numpy_dtype(raw(values).dtype)} "
+            "for the source; convert with .to()."
         )
     indexed = raw(input)[index].shape if not isinstance(index[0], slice) else _indexed_shape(raw(input), index)
     extra = values.ndim - len(indexed)
@@ -395,8 +397,8 @@ def _check_mask(name: str, mask: Any) -> Any:
         raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
     if array.dtype != bool:
         raise RuntimeError(
-            f"{name}: only boolean masks are supported, but got mask with dtype {dtypes.from_numpy_dtype(array.dtype)}; "
-            "use mask.bool()"
+            f"{name}: only boolean masks are supported, but got mask with dtype "
+            f"{dtypes.from_numpy_dtype(array.dtype)}; use mask.bool()"
         )
     return array
 
@@ -433,7 +435,8 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     array = namespace(array).broadcast_to(array, shape)
     if raw(source).size < array.sum():
         raise RuntimeError(
-            f"masked_scatter: Number of elements of source ({raw(source).size}) < number of ones in mask ({array.sum()})"
+            f"masked_scatter: Number of elements of source ({raw(source).size}) < number of ones in mask "
+            f"({array.sum()})"
         )
     input = input if tuple(input.shape) == shape else expand(input, shape)
     return apply(MaskedScatter(array), input, source)

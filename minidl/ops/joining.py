@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from itertools import pairwise
 from typing import Any
 
 from minidl import dtypes, ops
@@ -138,8 +139,8 @@ def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Any:
         if (*x.shape[:dim], *x.shape[dim + 1 :]) != rest:
             axis = next(i for i in range(x.ndim) if i != dim and x.shape[i] != first.shape[i])
             raise RuntimeError(
-                f"cat: Sizes of tensors must match except in dimension {dim}. Expected size {first.shape[axis]} but got "
-                f"size {x.shape[axis]} in dimension {axis} for tensor number {position} in the list: shapes "
+                f"cat: Sizes of tensors must match except in dimension {dim}. Expected size {first.shape[axis]} but "
+                f"got size {x.shape[axis]} in dimension {axis} for tensor number {position} in the list: shapes "
                 f"{list(first.shape)} and {list(x.shape)}"
             )
     return apply(Cat(dim), *tensors)
@@ -340,7 +341,8 @@ def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
 def tensor_split(
     input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None
 ) -> tuple:
-    """``input`` in a number of parts along ``dim`` whose sizes differ by one at most, or cut at a list of indices. Views."""
+    """``input`` in parts along ``dim``: a number of them, whose sizes differ by one at most, or cut at
+    a list of indices. Views."""
     where = next(x for x in (indices_or_sections, indices, sections) if x is not None)
     _refuse_0d("tensor_split", input)
     dim = normalize_dim(dim, input.ndim, "tensor_split")
@@ -354,7 +356,7 @@ def tensor_split(
         if parts <= 0:
             raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {parts}")
         cuts = [i * (n // parts) + min(i, n % parts) for i in range(parts + 1)]
-    return tuple([input[part(dim, a, b)] for a, b in zip(cuts, cuts[1:])])
+    return tuple([input[part(dim, a, b)] for a, b in pairwise(cuts)])
 
 
 def hsplit(input: Any, indices_or_sections: Any) -> tuple:

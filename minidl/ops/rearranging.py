@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
+
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import normalize_dim, normalize_dims
 from minidl.ops.gathering import index_select
 from minidl.ops.joining import stack
-from minidl.ops.shape import expand, sizes_of, unpack
-from minidl.tensor import Tensor, raw, wrap
+from minidl.ops.shape import expand, sizes_of, transpose, unpack
+from minidl.tensor import raw, wrap
 
 __all__ = [
     "cartesian_prod",
@@ -75,8 +77,6 @@ class Repeat(Operator):
 
 def flip(input: Any, *axes: Any, dims: Any = None) -> Any:
     """A copy of ``input`` with the order along ``dims`` reversed."""
-    if isinstance(input, Tensor) is False and not hasattr(input, "ndim"):
-        raise TypeError(f"flip(): argument 'input' must be Tensor, not {type(input).__name__}")
     axes = sizes_of("flip", "dims", axes, dims)
     return apply(Flip(normalize_dims(axes, input.ndim, "flip")), input)
 
@@ -120,26 +120,13 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
             f"rot90: expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
         )
     k %= 4
-    if k == 2:
-        return flip(input, (first, second))
     if k == 0:
         return flip(input, ())
-    axes = list(range(input.ndim))
-    axes[first], axes[second] = second, first
-    return (
-        flip(input, (second,)).transpose(*_pair(input, first, second))
-        if k == 1
-        else flip(input.transpose(*_pair(input, first, second)), (second,))
-    )
-
-
-def _pair(input: Any, first: int, second: int) -> tuple:
-    """The arguments that make ``.transpose`` exchange two axes: a Tensor takes the two, an array the whole order."""
-    if isinstance(input, Tensor):
-        return first, second
-    order = list(range(input.ndim))
-    order[first], order[second] = second, first
-    return tuple(order)
+    if k == 2:
+        return flip(input, (first, second))
+    if k == 1:
+        return transpose(flip(input, (second,)), first, second)
+    return flip(transpose(input, first, second), (second,))
 
 
 def repeat(input: Any, *sizes: Any, repeats: Any = None) -> Any:
@@ -164,50 +151,51 @@ def tile(input: Any, *sizes: Any, dims: Any = None) -> Any:
 def repeat_interleave(input: Any, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Any:
     """Each slice of ``input`` along ``dim`` (without: of the flattened ``input``) ``repeats`` times in a row.
 
-    ``repeats`` is an int, or an int tensor with an entry for each slice. Given alone, an int tensor stands for
-    ``repeats`` of 0, 1, 2, ….
+    ``repeats`` is an int, or an int tensor with one entry or one for each slice. Given alone, an int tensor stands for
+    the ``repeats`` of 0, 1, 2, ….
     """
-    alone = repeats is None
-    counts = raw(input if alone else repeats)
-    if not hasattr(counts, "dtype"):
-        if isinstance(counts, bool) or not isinstance(counts, int):
-            raise TypeError(f"repeat_interleave(): 'repeats' must be an int or a Tensor, not {type(repeats).__name__}")
-        if counts < 0:
-            raise RuntimeError(f"repeat_interleave: Repeats must be non-negative, got {counts}")
-    elif counts.dtype.name not in ("int32", "int64"):
-        raise NotImplementedError(f"repeat_interleave: 'repeats' must be int32 or int64, got {counts.dtype}")
-    elif counts.ndim > 1:
-        raise RuntimeError("repeat_interleave: repeats must be 0-dim or 1-dim tensor")
-    elif counts.size and counts.min() < 0:
-        raise RuntimeError("repeat_interleave: repeats can not be negative")
     xp = namespace(raw(input))
-    if alone:
+    if repeats is None:
+        counts = _counts(input)
         return wrap(xp.repeat(xp.arange(counts.size, dtype=counts.dtype), counts))
+    counts = _counts(repeats)
     if dim is None:
         input, dim = input.reshape((raw(input).size,)), 0
     dim = normalize_dim(dim, input.ndim, "repeat_interleave")
     x = input if input.ndim else input.reshape((1,))
     n = x.shape[dim]
-    if getattr(counts, "size", 1) not in (1, n) or (getattr(counts, "size", 1) == 0) != (
-        n == 0 and hasattr(counts, "size") and counts.size == 0
-    ):
+    if counts.size != n and counts.size != 1:
         raise RuntimeError(
             "repeat_interleave: repeats must have the same size as input along dim, but got repeats.size(0) = "
             f"{counts.size} and input.size({dim}) = {n}"
         )
-    where = xp.repeat(
-        xp.arange(n), counts if not hasattr(counts, "size") or counts.size != 1 else int(counts.reshape(()))
-    )
+    where = xp.repeat(xp.arange(n), xp.broadcast_to(counts, (n,)))
     if output_size is not None and output_size != where.size:
         raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {where.size} but got {output_size}")
     return index_select(x, dim, where)
 
 
-# ------------------------------------------------------------------------------------------------------------------ grids
+def _counts(repeats: Any) -> Any:
+    """How often to repeat, as a vector of integers, checked."""
+    counts = raw(repeats)
+    if not hasattr(counts, "dtype"):
+        if isinstance(counts, bool) or not isinstance(counts, int):
+            raise TypeError(f"repeat_interleave(): 'repeats' must be an int or a Tensor, not {type(repeats).__name__}")
+        counts = np.array(counts)
+    if counts.dtype.name not in ("int32", "int64"):
+        raise NotImplementedError(f"repeat_interleave: 'repeats' must be int32 or int64, got {counts.dtype}")
+    if counts.ndim > 1:
+        raise RuntimeError("repeat_interleave: repeats must be 0-dim or 1-dim tensor")
+    if counts.size and counts.min() < 0:
+        raise RuntimeError("repeat_interleave: repeats must be non-negative, and can not be negative in any entry")
+    return counts.reshape(-1)
+
+
+# ---------------------------------------------------------------------------------------------------------------- grids
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
-    """One grid a vector (or 0-d tensor): grid k has the values of vector k along dimension k, expanded along the others.
+    """One grid a vector (or 0-d tensor): grid k has the values of vector k along dimension k, expanded along the rest.
 
     ``indexing="xy"`` exchanges the first two dimensions, as plots want them.
     """
@@ -219,7 +207,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
     for position, x in enumerate(tensors):
         if x.ndim > 1:
             raise RuntimeError(
-                f"meshgrid: Expected 0D or 1D tensor in the tensor list but got shape {list(x.shape)} (tensor {position})"
+                f"meshgrid: Expected 0D or 1D tensor in the tensor list but got shape {list(x.shape)} (tensor "
+                f"{position})"
             )
         if raw(x).dtype != raw(tensors[0]).dtype:
             raise RuntimeError("meshgrid expects all tensors to have the same dtype")

@@ -46,7 +46,8 @@ class ScatterProduct(Operator):
 
 
 class ScatterExtreme(Operator):
-    """y = the largest (smallest) of x and all src that fall on it;  those that are equally extreme share the gradient."""
+    """y = the largest (smallest) of x and all src that fall on it;  those that are equally extreme share the
+    gradient."""
 
     def __init__(self, index: tuple, largest: bool) -> None:
         self.index, self.largest = index, largest
@@ -77,8 +78,8 @@ def scatter_sum(x: Any, index: tuple, src: Any) -> Any:
 def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
     """``input`` with all ``src[i][j]`` that ``index`` sends to one place (as in ``scatter_add``) combined there.
 
-    ``reduce`` is "sum", "prod", "mean", "amax" or "amin"; without ``include_self`` the values of ``input`` at places that
-    are named take no part.
+    ``reduce`` is "sum", "prod", "mean", "amax" or "amin"; without ``include_self`` the values of ``input`` at places
+    that are named take no part.
     """
     if reduce not in REDUCTIONS:
         raise RuntimeError(f"scatter_reduce: reduce argument must be sum, prod, mean, amax or amin, got {reduce}.")

@@ -1,4 +1,4 @@
-"""Views: operators that look at the same memory in another shape. They compute nothing and, memory allowing, copy nothing."""
+"""Views: operators that look at the same memory in another shape. Memory allowing, they copy nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ INPLACE_VIEWS = ["squeeze", "swapaxes", "swapdims", "t", "transpose", "unsqueeze
 PROPERTIES = ["H", "T", "mH", "mT"]
 
 
-# --------------------------------------------------------------------------------------------------------- the operators
+# -------------------------------------------------------------------------------------------------------- the operators
 
 
 class Reshape(Operator):
@@ -151,7 +151,7 @@ def same_access(view: Any, x: Any) -> Any:
     return view
 
 
-# ----------------------------------------------------------------------------------------------------- shapes and checks
+# ---------------------------------------------------------------------------------------------------- shapes and checks
 
 
 def sizes_of(name: str, argument: str, positional: tuple, keyword: Any) -> tuple[int, ...]:
@@ -192,7 +192,7 @@ def infer_size(shape: tuple[int, ...], size: int, name: str) -> tuple[int, ...]:
 
 
 def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
-    """``input`` in another ``shape``; one size may be -1, which is inferred. A view if the memory allows it, else a copy.
+    """``input`` in another ``shape``; one size may be -1, which is inferred. A view if the memory allows it.
 
     RuntimeError if the number of elements would change.
     """
@@ -220,9 +220,9 @@ def view(input: Any, *sizes: Any, size: Any = None, dtype: Any = None) -> Any:
     result = apply(Reshape(infer_size(sizes, x.size, "view")), input)
     if x.size > 1 and owner_of(raw(result)) is not owner_of(x) and not is_channels_last(x):
         raise RuntimeError(
-            f"view: view size is not compatible with input tensor's size and stride: shape {list(x.shape)} with strides "
-            f"{[n // x.itemsize for n in x.strides]} cannot be seen as {list(sizes)} without copying (at least one "
-            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
+            f"view: view size is not compatible with input tensor's size and stride: shape {list(x.shape)} with "
+            f"strides {[n // x.itemsize for n in x.strides]} cannot be seen as {list(sizes)} without copying (at "
+            "least one dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         )
     return result
 
@@ -237,8 +237,8 @@ def _view_bytes(input: Any, wanted: dtypes.dtype) -> Any:
     if wanted.itemsize != x.itemsize:
         if not x.ndim:
             raise RuntimeError(
-                f"view: self.dim() cannot be 0 to view {dtypes.from_numpy_dtype(x.dtype)} as {wanted} (different element "
-                "sizes)"
+                f"view: self.dim() cannot be 0 to view {dtypes.from_numpy_dtype(x.dtype)} as {wanted} (different "
+                "element sizes)"
             )
         if (x.shape[-1] * x.itemsize) % wanted.itemsize:
             raise RuntimeError(
@@ -279,8 +279,8 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
         sizes = infer_size(sizes, input.shape[dim], "unflatten")
     except RuntimeError:
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({input.shape[dim]}) in "
-            f"the input tensor of shape {list(input.shape)}"
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({input.shape[dim]}) "
+            f"in the input tensor of shape {list(input.shape)}"
         ) from None
     return apply(Reshape((*input.shape[:dim], *sizes, *input.shape[dim + 1 :])), input)
 
@@ -302,7 +302,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
     return apply(Reshape((*input.shape[:dim], 1, *input.shape[dim:])), input)
 
 
-# ------------------------------------------------------------------------------------------------------ order of the axes
+# ---------------------------------------------------------------------------------------------------- order of the axes
 
 
 def permute(input: Any, *order: Any, dims: Any = None) -> Any:
@@ -389,8 +389,8 @@ def H(input: Any) -> Any:  # noqa: N802
     """The (conjugate) transpose of a matrix."""
     if input.ndim not in (0, 2):
         raise RuntimeError(
-            f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor. For batches of matrices, "
-            "use tensor.mH"
+            f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor. For batches of "
+            "matrices, use tensor.mH"
         )
     return transpose(input, 0, -1)
 
@@ -414,20 +414,21 @@ def expand(input: Any, *sizes: Any, size: Any = None, implicit: bool = False) ->
     extra = len(sizes) - input.ndim
     if extra < 0:
         raise RuntimeError(
-            f"expand: the number of sizes provided ({len(sizes)}: {list(sizes)}) must be greater or equal to the number "
-            f"of dimensions in the tensor ({input.ndim}: {list(input.shape)})"
+            f"expand: the number of sizes provided ({len(sizes)}: {list(sizes)}) must be greater or equal to the "
+            f"number of dimensions in the tensor ({input.ndim}: {list(input.shape)})"
         )
     shape = tuple(input.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(sizes))
     for axis, n in enumerate(shape):
         if n < 0:
             raise RuntimeError(
-                f"expand: The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {axis}"
+                f"expand: The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension "
+                f"{axis}"
             )
         if axis >= extra and input.shape[axis - extra] not in (1, n):
             raise RuntimeError(
                 f"expand: The expanded size of the tensor ({n}) must match the existing size "
-                f"({input.shape[axis - extra]}) at non-singleton dimension {axis}.  Target sizes: {list(sizes)}.  Tensor "
-                f"sizes: {list(input.shape)}"
+                f"({input.shape[axis - extra]}) at non-singleton dimension {axis}.  Target sizes: {list(sizes)}.  "
+                f"Tensor sizes: {list(input.shape)}"
             )
     return apply(Expand(shape), input)
 
