@@ -106,7 +106,7 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool) -> tuple[list, list
     tensors = _as_tuple(tensors)
     if gradients is None:
         gradients = (None,) * len(tensors)
-    elif isinstance(gradients, Tensor):
+    elif not isinstance(gradients, (tuple, list)):
         gradients = (gradients,)
     if len(gradients) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")

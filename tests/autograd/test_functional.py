@@ -43,8 +43,7 @@ def test_jacobian():
     )
     m, tm = pair(2, 3)
     same(ours.jacobian(lambda a: a.sum(0), m), theirs.jacobian(lambda a: a.sum(0), tm))
-    e, te = pair(0)
-    same(ours.jacobian(lambda a: a * 2, e), theirs.jacobian(lambda a: a * 2, te))
+    assert ours.jacobian(lambda a: a * 2, minidl.ones(0)).shape == (0, 0)
 
 
 def test_hessian():
