@@ -212,6 +212,8 @@ op(
             s.sample("alpha", s.floats(3, 4), 0, s.ints(5, high=3), s.floats(5, 4), alpha=2),
             s.sample("int32", s.floats(3, 4), 0, s.ints(5, high=3, dtype="int32"), s.floats(5, 4)),
             s.sample("many", s.floats(7, 5), 0, s.ints(200, high=7), s.floats(200, 5)),
+            s.sample("long rows", s.floats(4, 130), 0, s.ints(9, high=4), s.floats(9, 130)),
+            s.sample("long rows, no places", s.floats(4, 130), 0, s.ints(0), s.floats(0, 130)),
         ]
     ),
     dtypes=NO_BOOL,
