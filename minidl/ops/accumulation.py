@@ -21,9 +21,11 @@ LONG_ROW = 128  # elements; measured: below, counting places costs less than sor
 
 def accumulate(y: Any, index: tuple, values: Any) -> Any:
     """Add ``values`` (broadcast to the shape of ``y[index]``) to ``y[index]``, once for every time an element is named.
-    Returns ``y``, a row-major array, changed. ``index`` holds integer arrays and full slices.
+    Returns ``y``, changed, or a row-major copy if it was in another order. ``index`` holds integer arrays and full
+    slices.
     """
     xp = namespace(y)
+    y = xp.ascontiguousarray(y) if y.ndim else y
     if xp is not np:
         xp.add.at(y, index, values)
         return y

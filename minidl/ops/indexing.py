@@ -99,7 +99,7 @@ class Put(Operator):
         self.index, self.accumulate = index, accumulate
 
     def forward(self, x: Any, values: Any) -> Any:
-        y = namespace(x).array(x)
+        y = namespace(x).array(x, order="C")
         self.shape = getattr(values, "shape", ())
         if self.accumulate:
             return accumulate(y, self.index, values)
@@ -165,6 +165,7 @@ def parse(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[tuple, tuple | N
         raise IndexError(f"too many indices for tensor of dimension {len(shape)} (got {taken})")
     basic: list = []
     advanced: list = []
+    sizes: dict[int, tuple[int, int]] = {}  # of the integer arrays in ``advanced``: (dimension, its size)
     axis = 0
     left = len(shape) - taken
     for i in items:
@@ -197,25 +198,35 @@ def parse(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[tuple, tuple | N
             advanced += i.nonzero()
             axis += i.ndim
         else:
-            if i.size and not (-shape[axis] <= i.min() and i.max() < shape[axis]):
-                worst = int(i.max() if i.max() >= shape[axis] else i.min())
-                raise IndexError(f"index {worst} is out of bounds for dimension {axis} with size {shape[axis]}")
             basic.append(slice(None))
             advanced.append(i)
+            sizes[len(advanced) - 1] = (axis, shape[axis])
             axis += 1
     arrays = [a for a in advanced if not isinstance(a, slice)]
     if not arrays:
         return (*basic, ...), None
     try:
-        np.broadcast_shapes(*[a.shape for a in arrays])
+        common = np.broadcast_shapes(*[a.shape for a in arrays])
     except ValueError:
         raise IndexError(
             "shape mismatch: indexing tensors could not be broadcast together with shapes "
             + ", ".join(str(list(a.shape)) for a in arrays)
         ) from None
+    if 0 in common:  # nothing is read, so nothing is out of range
+        advanced = [a if isinstance(a, slice) else xp.zeros(common, "int64") for a in advanced]
+    else:
+        _refuse_out_of_range(advanced, sizes)
     while isinstance(advanced[-1], slice):
         advanced.pop()
     return (*basic, ...), tuple(advanced)
+
+
+def _refuse_out_of_range(advanced: list, sizes: dict[int, tuple[int, int]]) -> None:
+    for position, (axis, size) in sizes.items():
+        least, most = int(advanced[position].min()), int(advanced[position].max())
+        if least < -size or most >= size:
+            worst = most if most >= size else least
+            raise IndexError(f"index {worst} is out of bounds for dimension {axis} with size {size}")
 
 
 def _item(i: Any, xp: Any) -> Any:

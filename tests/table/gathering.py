@@ -118,7 +118,10 @@ op(
 )
 op(
     "scatter_add",
-    lambda s: [s.sample(name, x, dim, index, src) for name, x, dim, index, src in indexed(s)],
+    lambda s: (
+        [s.sample(name, x, dim, index, src) for name, x, dim, index, src in indexed(s)]
+        + [s.sample("transposed", s.floats(4, 3).T, 0, s.ints(4, 5, high=3).T[:, :4], s.floats(4, 5).T)]
+    ),
     dtypes=ALL,
     inplace=True,
     errors=lambda s: list(broken_scatters(s)),
@@ -211,6 +214,7 @@ op(
         + [
             s.sample("alpha", s.floats(3, 4), 0, s.ints(5, high=3), s.floats(5, 4), alpha=2),
             s.sample("int32", s.floats(3, 4), 0, s.ints(5, high=3, dtype="int32"), s.floats(5, 4)),
+            s.sample("transposed", s.floats(5, 7).T, 0, s.ints(20, high=7), s.floats(5, 20).T),
             s.sample("many", s.floats(7, 5), 0, s.ints(200, high=7), s.floats(200, 5)),
             s.sample("long rows", s.floats(4, 130), 0, s.ints(9, high=4), s.floats(9, 130)),
             s.sample("long rows, no places", s.floats(4, 130), 0, s.ints(0), s.floats(0, 130)),
@@ -281,6 +285,7 @@ op(
     "Tensor.put",
     lambda s: [
         s.sample("once", s.floats(3, 4), s.rng.permutation(12)[:4], s.floats(4)),
+        s.sample("accumulate, transposed", s.floats(4, 3).T, s.ints(2, 3, high=12), s.floats(6), accumulate=True),
         s.sample("accumulate", s.sliced(3, 4), s.ints(2, 3, high=12), s.floats(6), accumulate=True),
         s.sample("negative", s.floats(3, 4), s.rng.permutation(12)[:4].reshape(2, 2) - 12, s.floats(2, 2), False),
         s.sample("none", s.floats(3), s.ints(0), s.floats(0)),

@@ -109,6 +109,7 @@ def puts(s):
     yield s.sample("0-d index", s.floats(3, 4), (s.ints(high=3),), s.floats(4))
     yield s.sample("no places", s.floats(3, 4), (s.ints(0),), s.floats(4), True)
     yield s.sample("size 0", s.floats(3, 0), (s.ints(2, high=3),), s.floats(1), True)
+    yield s.sample("transposed", s.floats(4, 3).T, (s.ints(5, high=3),), s.floats(4), True)
     yield s.sample("sliced", s.sliced(3, 4), (s.ints(2, high=3), s.ints(2, high=4)), s.floats(1), True)
     for _ in range(4):
         k = int(s.rng.integers(1, 4))
