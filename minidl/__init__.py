@@ -8,6 +8,7 @@ from minidl import (
     dtypes,
     linalg,
     methods,
+    nn,
     optim,
     random,
 )

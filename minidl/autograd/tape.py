@@ -443,7 +443,7 @@ def add_to_grad(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
         leaf.grad = gradient if gradient._edge is not None else gradient.clone()
     else:
         shared = isinstance(gradient, np.generic) or gradient.base is not None or _count(gradient) > _UNSHARED
-        leaf.grad = wrap(gradient.copy() if shared else gradient)
+        leaf.grad = wrap(gradient.copy(order="K") if shared else gradient)
     for function in getattr(leaf, "_after_grad", ()):
         function(leaf)
 
