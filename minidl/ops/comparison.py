@@ -10,37 +10,64 @@ from minidl.ops.common import promote
 from minidl.ops.elementwise import binary
 from minidl.tensor import raw
 
-_COMPARISONS = {
-    "eq": ("equal", "input = other"),
-    "ne": ("not_equal", "input ≠ other"),
-    "lt": ("less", "input < other"),
-    "le": ("less_equal", "input ≤ other"),
-    "gt": ("greater", "input > other"),
-    "ge": ("greater_equal", "input ≥ other"),
-    "logical_and": ("logical_and", "both are nonzero"),
-    "logical_or": ("logical_or", "one or both are nonzero"),
-    "logical_xor": ("logical_xor", "exactly one is nonzero"),
-}
-_BITWISE = {
-    "bitwise_and": ("bitwise_and", "Bits set in both"),
-    "bitwise_or": ("bitwise_or", "Bits set in either"),
-    "bitwise_xor": ("bitwise_xor", "Bits set in exactly one"),
-    "bitwise_left_shift": ("left_shift", "input · 2^other"),
-    "bitwise_right_shift": ("right_shift", "input / 2^other, rounded down"),
-}
-_TESTS = {
-    "logical_not": ("logical_not", "is zero"),
-    "isnan": ("isnan", "is not a number"),
-    "isinf": ("isinf", "is infinite"),
-    "isfinite": ("isfinite", "is neither infinite nor nan"),
-    "signbit": ("signbit", "has its sign bit set (-0.0 too)"),
-}
-_ALIASES = {"not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"}
+__all__ = [
+    "allclose",
+    "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "eq",
+    "equal",
+    "ge",
+    "greater",
+    "greater_equal",
+    "gt",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
+    "le",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "ne",
+    "not_equal",
+    "signbit",
+]
 
-__all__ = [*_COMPARISONS, *_BITWISE, *_TESTS, *_ALIASES, "allclose", "bitwise_not", "equal", "isclose", "isneginf"]
-__all__ += ["isposinf", "isreal"]
 METHODS = __all__
-INPLACE = [*_COMPARISONS, *_BITWISE, *_ALIASES, "bitwise_not", "logical_not"]
+INPLACE = [
+    "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "eq",
+    "ge",
+    "greater",
+    "greater_equal",
+    "gt",
+    "le",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "ne",
+    "not_equal",
+]
 
 
 class Test(Operator):
@@ -90,11 +117,29 @@ def _refuse_floats(name: str, *operands: Any) -> None:
             raise RuntimeError(f"{name}(): not implemented for floating types; convert to integers or bool first")
 
 
-for _make, _table in ((_pairwise, _COMPARISONS), (_integer, _BITWISE), (_single, _TESTS)):
-    for _name, (_function, _doc) in _table.items():
-        globals()[_name] = _make(_name, _function, _doc)
-for _name, _original in _ALIASES.items():
-    globals()[_name] = globals()[_original]
+eq = _pairwise("eq", "equal", "input = other")
+ne = _pairwise("ne", "not_equal", "input ≠ other")
+lt = _pairwise("lt", "less", "input < other")
+le = _pairwise("le", "less_equal", "input ≤ other")
+gt = _pairwise("gt", "greater", "input > other")
+ge = _pairwise("ge", "greater_equal", "input ≥ other")
+logical_and = _pairwise("logical_and", "logical_and", "both are nonzero")
+logical_or = _pairwise("logical_or", "logical_or", "one or both are nonzero")
+logical_xor = _pairwise("logical_xor", "logical_xor", "exactly one is nonzero")
+
+bitwise_and = _integer("bitwise_and", "bitwise_and", "Bits set in both")
+bitwise_or = _integer("bitwise_or", "bitwise_or", "Bits set in either")
+bitwise_xor = _integer("bitwise_xor", "bitwise_xor", "Bits set in exactly one")
+bitwise_left_shift = _integer("bitwise_left_shift", "left_shift", "input · 2^other")
+bitwise_right_shift = _integer("bitwise_right_shift", "right_shift", "input / 2^other, rounded down")
+
+logical_not = _single("logical_not", "logical_not", "is zero")
+isnan = _single("isnan", "isnan", "is not a number")
+isinf = _single("isinf", "isinf", "is infinite")
+isfinite = _single("isfinite", "isfinite", "is neither infinite nor nan")
+signbit = _single("signbit", "signbit", "has its sign bit set (-0.0 too)")
+
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 
 def bitwise_not(input: Any) -> Any:

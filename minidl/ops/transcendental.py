@@ -11,35 +11,49 @@ from minidl.backends import namespace
 from minidl.ops.common import promote
 from minidl.ops.elementwise import binary
 
-# Each function y = f(x): NumPy's name for it, the derivative as a function of x or of y, and the formula in words.
-_OF_X: dict[str, tuple] = {
-    "log": ("log", lambda x: 1 / x, "Natural logarithm; ∂y/∂x = 1/x."),
-    "log2": ("log2", lambda x: 1 / (x * math.log(2)), "Logarithm to base 2; ∂y/∂x = 1/(x ln 2)."),
-    "log10": ("log10", lambda x: 1 / (x * math.log(10)), "Logarithm to base 10; ∂y/∂x = 1/(x ln 10)."),
-    "log1p": ("log1p", lambda x: 1 / (x + 1), "ln(1 + x), exact near 0; ∂y/∂x = 1/(1 + x)."),
-    "sin": ("sin", lambda x: ops.cos(x), "Sine; ∂y/∂x = cos x."),
-    "cos": ("cos", lambda x: -ops.sin(x), "Cosine; ∂y/∂x = -sin x."),
-    "sinh": ("sinh", lambda x: ops.cosh(x), "Hyperbolic sine; ∂y/∂x = cosh x."),
-    "cosh": ("cosh", lambda x: ops.sinh(x), "Hyperbolic cosine; ∂y/∂x = sinh x."),
-    "asin": ("arcsin", lambda x: ops.rsqrt(1 - x * x), "Inverse sine; ∂y/∂x = 1/√(1 - x²)."),
-    "acos": ("arccos", lambda x: -ops.rsqrt(1 - x * x), "Inverse cosine; ∂y/∂x = -1/√(1 - x²)."),
-    "atan": ("arctan", lambda x: 1 / (x * x + 1), "Inverse tangent; ∂y/∂x = 1/(1 + x²)."),
-    "asinh": ("arcsinh", lambda x: ops.rsqrt(x * x + 1), "Inverse hyperbolic sine; ∂y/∂x = 1/√(x² + 1)."),
-    "acosh": ("arccosh", lambda x: ops.rsqrt(x * x - 1), "Inverse hyperbolic cosine; ∂y/∂x = 1/√(x² - 1)."),
-    "atanh": ("arctanh", lambda x: 1 / (1 - x * x), "Inverse hyperbolic tangent; ∂y/∂x = 1/(1 - x²)."),
-}
-_OF_Y: dict[str, tuple] = {
-    "exp": ("exp", lambda y: y, "eˣ; ∂y/∂x = y."),
-    "exp2": ("exp2", lambda y: y * math.log(2), "2ˣ; ∂y/∂x = y ln 2."),
-    "expm1": ("expm1", lambda y: y + 1, "eˣ - 1, exact near 0; ∂y/∂x = y + 1."),
-    "sqrt": ("sqrt", lambda y: 0.5 / y, "Square root; ∂y/∂x = 1/(2y)."),
-    "tan": ("tan", lambda y: y * y + 1, "Tangent; ∂y/∂x = 1 + y²."),
-    "tanh": ("tanh", lambda y: 1 - y * y, "Hyperbolic tangent; ∂y/∂x = 1 - y²."),
-}
-_ALIASES = {"arc" + name[1:]: name for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
+__all__ = [
+    "acos",
+    "acosh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cos",
+    "cosh",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "float_power",
+    "hypot",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logaddexp2",
+    "logit",
+    "pow",
+    "rsqrt",
+    "sigmoid",
+    "sin",
+    "sinc",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+    "xlogy",
+]
 
-__all__ = [*_OF_X, *_OF_Y, *_ALIASES, "arctan2", "atan2", "erf", "erfc", "float_power", "hypot", "logaddexp"]
-__all__ += ["logaddexp2", "logit", "pow", "rsqrt", "sigmoid", "sinc", "xlogy"]
 METHODS = __all__
 INPLACE = [name for name in __all__ if name not in ("logaddexp", "logaddexp2")]
 
@@ -76,7 +90,8 @@ def unary(name: str, operator: Operator, input: Any) -> Any:
     return apply(operator, *promote(name, input, floating=True))
 
 
-def _define(name: str, base: type, function: str, slope: Any, doc: str) -> Any:
+def _function(base: type[OfInput | OfOutput], name: str, function: str, slope: Any, doc: str) -> Any:
+    """The public function ``name``: NumPy's ``function``, whose derivative is ``slope`` of its input or its output."""
     kind = type(name.capitalize(), (base,), {"function": function, "slope": staticmethod(slope), "__doc__": doc})
 
     def call(input: Any) -> Any:
@@ -87,11 +102,38 @@ def _define(name: str, base: type, function: str, slope: Any, doc: str) -> Any:
     return call
 
 
-for _base, _table in ((OfInput, _OF_X), (OfOutput, _OF_Y)):
-    for _name, (_function, _slope, _doc) in _table.items():
-        globals()[_name] = _define(_name, _base, _function, _slope, _doc)
-for _name, _original in _ALIASES.items():
-    globals()[_name] = globals()[_original]
+log = _function(OfInput, "log", "log", lambda x: 1 / x, "Natural logarithm; ∂y/∂x = 1/x.")
+log2 = _function(OfInput, "log2", "log2", lambda x: 1 / (x * math.log(2)), "Logarithm to base 2; ∂y/∂x = 1/(x ln 2).")
+log10 = _function(
+    OfInput, "log10", "log10", lambda x: 1 / (x * math.log(10)), "Logarithm to base 10; ∂y/∂x = 1/(x ln 10)."
+)
+log1p = _function(OfInput, "log1p", "log1p", lambda x: 1 / (x + 1), "ln(1 + x), exact near 0; ∂y/∂x = 1/(1 + x).")
+sin = _function(OfInput, "sin", "sin", lambda x: ops.cos(x), "Sine; ∂y/∂x = cos x.")
+cos = _function(OfInput, "cos", "cos", lambda x: -ops.sin(x), "Cosine; ∂y/∂x = -sin x.")
+sinh = _function(OfInput, "sinh", "sinh", lambda x: ops.cosh(x), "Hyperbolic sine; ∂y/∂x = cosh x.")
+cosh = _function(OfInput, "cosh", "cosh", lambda x: ops.sinh(x), "Hyperbolic cosine; ∂y/∂x = sinh x.")
+asin = _function(OfInput, "asin", "arcsin", lambda x: ops.rsqrt(1 - x * x), "Inverse sine; ∂y/∂x = 1/√(1 - x²).")
+acos = _function(OfInput, "acos", "arccos", lambda x: -ops.rsqrt(1 - x * x), "Inverse cosine; ∂y/∂x = -1/√(1 - x²).")
+atan = _function(OfInput, "atan", "arctan", lambda x: 1 / (x * x + 1), "Inverse tangent; ∂y/∂x = 1/(1 + x²).")
+asinh = _function(
+    OfInput, "asinh", "arcsinh", lambda x: ops.rsqrt(x * x + 1), "Inverse hyperbolic sine; ∂y/∂x = 1/√(x² + 1)."
+)
+acosh = _function(
+    OfInput, "acosh", "arccosh", lambda x: ops.rsqrt(x * x - 1), "Inverse hyperbolic cosine; ∂y/∂x = 1/√(x² - 1)."
+)
+atanh = _function(
+    OfInput, "atanh", "arctanh", lambda x: 1 / (1 - x * x), "Inverse hyperbolic tangent; ∂y/∂x = 1/(1 - x²)."
+)
+
+exp = _function(OfOutput, "exp", "exp", lambda y: y, "eˣ; ∂y/∂x = y.")
+exp2 = _function(OfOutput, "exp2", "exp2", lambda y: y * math.log(2), "2ˣ; ∂y/∂x = y ln 2.")
+expm1 = _function(OfOutput, "expm1", "expm1", lambda y: y + 1, "eˣ - 1, exact near 0; ∂y/∂x = y + 1.")
+sqrt = _function(OfOutput, "sqrt", "sqrt", lambda y: 0.5 / y, "Square root; ∂y/∂x = 1/(2y).")
+tan = _function(OfOutput, "tan", "tan", lambda y: y * y + 1, "Tangent; ∂y/∂x = 1 + y².")
+tanh = _function(OfOutput, "tanh", "tanh", lambda y: 1 - y * y, "Hyperbolic tangent; ∂y/∂x = 1 - y².")
+
+arcsin, arccos, arctan = asin, acos, atan
+arcsinh, arccosh, arctanh = asinh, acosh, atanh
 
 
 class Rsqrt(Operator):
