@@ -1,8 +1,8 @@
 """Which arrays, and which code runs on them.
 
 Two notions, kept apart. The *device* is where an array lives, and its type says so: a NumPy array is on ``"cpu"``, a
-CuPy array on ``"cuda"``. The *kernel set* is which file of a kernel's room runs on it. A *backend* names a pair of both,
-so that one word swaps: ``minidl.use_backend("numba")``.
+CuPy array on ``"cuda"``. The *kernel set* is which file of a kernel's room runs on it. A *backend* names a pair of
+both, so that one word swaps: ``minidl.use_backend("numba")``.
 
 A backend that has no file for an operator falls back along its chain to one that has.
 """
@@ -121,9 +121,8 @@ def _check_backend(name: str) -> str:
     return name
 
 
-_current: ContextVar[_Choice] = ContextVar(
-    "minidl_backend", default=_Choice(_check_backend(os.environ.get("MINIDL_BACKEND", "numpy")), {})
-)
+_start = _Choice(_check_backend(os.environ.get("MINIDL_BACKEND", "numpy")), {})
+_current: ContextVar[_Choice] = ContextVar("minidl_backend", default=_start)
 
 
 def kernel(room: str) -> ModuleType:

@@ -97,7 +97,7 @@ Tensor.__contains__ = indexing.contains  # type: ignore[attr-defined]
 Tensor.__iter__ = indexing.iterate  # type: ignore[attr-defined]
 Tensor.__len__ = indexing.length  # type: ignore[attr-defined]
 
-# ----------------------------------------------------------------------------------------------------- Python's operators
+# -------------------------------------------------------------------------------------------------- Python's operators
 
 
 def _operator(function: Any, swapped: bool = False) -> Any:
@@ -148,7 +148,7 @@ Tensor.__abs__ = rounding.abs  # type: ignore[attr-defined]
 Tensor.__invert__ = comparison.bitwise_not  # type: ignore[method-assign]
 Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
-# -------------------------------------------------------------------------------------------------------------- the tape
+# ------------------------------------------------------------------------------------------------------------ the tape
 
 
 def _backward(

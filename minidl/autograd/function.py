@@ -86,8 +86,8 @@ class Function:
         y = Square.apply(x)
 
     ``forward`` runs unrecorded. ``backward`` runs recorded under ``create_graph``, so it can be differentiated if it is
-    written in minidl's functions. PyTorch's other form, ``forward(x)`` with ``setup_context(ctx, inputs, output)``, works
-    as well.
+    written in minidl's functions. PyTorch's other form, ``forward(x)`` with ``setup_context(ctx, inputs, output)``,
+    works as well.
     """
 
     @staticmethod

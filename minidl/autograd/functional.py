@@ -34,7 +34,7 @@ def jvp(
     func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
     """``(func(*inputs), Jv)``. ``v`` has the shape of the inputs (may be left out if that is a single element)."""
-    xs, single = _prepare(inputs, create_graph)
+    xs, _ = _prepare(inputs, create_graph)
     vs = _vectors(v, xs, "jvp", "input")
     with enable_grad():
         ys, single_output = _call(func, xs, "jvp", strict)
@@ -130,7 +130,8 @@ def _vectors(v: Any, like: tuple[Tensor, ...], name: str, which: str) -> tuple[T
     vs = (v,) if isinstance(v, Tensor) else tuple(v)
     if [x.shape for x in vs] != [x.shape for x in like]:
         raise RuntimeError(
-            f"{name}: v has shapes {[x.shape for x in vs]}, which must be those of the {which}s, {[x.shape for x in like]}"
+            f"{name}: v has shapes {[x.shape for x in vs]}, which must be those of the {which}s, "
+            f"{[x.shape for x in like]}"
         )
     return vs
 

@@ -291,7 +291,7 @@ def _report(analytical: Any, numerical: Any, wrong: Any, i: int, k: int, shape: 
 def _compare_projected(
     func: Any, inputs: tuple, checked: list, kept: list, eps: float, tolerance: Tolerance, rng: Any
 ) -> None:
-    """Compare uᵀ(Jv) with (uᵀJ)v for random u and v: two function calls and one backward an input, whatever its size."""
+    """Compare uᵀ(Jv) with (uᵀJ)v for random u and v: two calls and one backward an input, whatever its size."""
     for i in checked:
         x = inputs[i]._data
         v = namespace(x).asarray(rng.standard_normal(x.shape))

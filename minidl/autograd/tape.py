@@ -40,8 +40,8 @@ _tracers: list[Any] = []
 class Operator:
     """One application of an operator: a node of the tape.
 
-    A subclass gives ``forward(*arrays)`` and ``backward(g)`` (``backward(*gs)`` with several outputs), which returns one
-    gradient for each input, or a bare one if there is a single input; None where there is nothing to pass on.
+    A subclass gives ``forward(*arrays)`` and ``backward(g)`` (``backward(*gs)`` with several outputs), which returns
+    one gradient for each input, or a bare one if there is a single input; None where there is nothing to pass on.
     Settings (``dim``, ``stride``, …) go to ``__init__`` and stay as attributes.
 
     Class attributes
@@ -87,7 +87,7 @@ class Operator:
 
     @property
     def next_functions(self) -> tuple:
-        """``(operator, output)`` that each input came from: ``(tensor, 0)`` for a leaf, ``(None, 0)`` for a constant."""
+        """``(operator, output)`` each input came from: ``(tensor, 0)`` for a leaf, ``(None, 0)`` for a constant."""
         return tuple((None, 0) if e is None else e for e in self.edges)
 
     def __repr__(self) -> str:
@@ -115,8 +115,8 @@ class Operator:
         """
         if self._saved is None:
             raise RuntimeError(
-                f"Trying to backward through the graph a second time: the values saved by {self.name} were freed by the "
-                "first backward. Pass retain_graph=True to the first one, or compute the loss again."
+                f"Trying to backward through the graph a second time: the values saved by {self.name} were freed by "
+                "the first backward. Pass retain_graph=True to the first one, or compute the loss again."
             )
         values = self._unpack(self._saved, self._origins)
         return values[0] if len(values) == 1 else values
@@ -336,7 +336,8 @@ class Pass:
             results = (results,)
         if len(results) != len(operator.edges):
             raise RuntimeError(
-                f"the gradient rule of {operator.name} returned {len(results)} gradients for {len(operator.edges)} inputs"
+                f"the gradient rule of {operator.name} returned {len(results)} gradients for "
+                f"{len(operator.edges)} inputs"
             )
         if _checks:
             for check in _checks:

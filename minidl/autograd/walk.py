@@ -129,8 +129,8 @@ def _start(tensor: Tensor, gradient: Any, create_graph: bool) -> Any:
     if gradient is None:
         if tensor._data.size != 1:
             raise RuntimeError(
-                f"grad can be implicitly created only for scalar outputs, and this one has shape {tensor.shape}. Reduce "
-                "it first (loss.sum() or loss.mean()), or pass gradient=, a tensor of its shape."
+                f"grad can be implicitly created only for scalar outputs, and this one has shape {tensor.shape}. "
+                "Reduce it first (loss.sum() or loss.mean()), or pass gradient=, a tensor of its shape."
             )
         ones = xp.ones(tensor.shape, tensor._data.dtype)
         return wrap(ones) if create_graph else ones

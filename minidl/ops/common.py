@@ -14,9 +14,9 @@ from minidl.tensor import Tensor, wrap
 def promote(name: str, *operands: Any, floating: bool = False) -> list[Any]:
     """Operands of an elementwise operator in one element type, by PyTorch's rules.
 
-    Tensors are converted (on the tape); Python numbers stay numbers where NumPy gives them the other operand's type, and
-    become 0-d tensors otherwise. Arrays, which come from gradient rules, pass as they are. ``floating``: an operator whose
-    result is always floating, such as division, lifts integers to the default type.
+    Tensors are converted (on the tape); Python numbers stay numbers where NumPy gives them the other operand's type,
+    and become 0-d tensors otherwise. Arrays, which come from gradient rules, pass as they are. ``floating``: an operator
+    whose result is always floating, such as division, lifts integers to the default type.
     """
     tensors = [x for x in operands if isinstance(x, Tensor)]
     if not tensors:

@@ -272,7 +272,10 @@ def relu(input: Any) -> Any:
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
-    """``input`` where ``condition`` is true, else ``other``, broadcast. With the condition alone: indices of the true."""
+    """``input`` where ``condition`` is true, else ``other``, broadcast.
+
+    With the condition alone: the indices of the true elements.
+    """
     if input is None and other is None:
         return ops.nonzero(condition, as_tuple=True)
     if raw(condition).dtype.kind != "b":

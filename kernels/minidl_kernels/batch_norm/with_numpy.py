@@ -66,8 +66,8 @@ def _width(x: Any) -> int:
 def statistics(x: Any) -> tuple[Any, Any]:
     """``mean, var`` (biased) of each channel.
 
-    In two passes, for sums of squares would cancel at a large mean; the second also mends what rounding left of the first
-    (the corrected two-pass algorithm: Chan, Golub & LeVeque 1983, "Algorithms for Computing the Sample Variance").
+    In two passes, for sums of squares would cancel at a large mean; the second also mends what rounding left of the
+    first (the corrected two-pass algorithm: Chan, Golub & LeVeque 1983, "Algorithms for Computing the Sample Variance").
     """
     layout = Layout(x)
     x = layout.flatten(x)
