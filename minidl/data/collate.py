@@ -50,7 +50,7 @@ def default_collate(batch: Sequence) -> Any:
 
 def default_convert(data: Any) -> Any:
     """Arrays inside a sample as Tensors, without a batch axis; all else as it is."""
-    if isinstance(data, Tensor) or isinstance(data, (str, bytes)):
+    if isinstance(data, (Tensor, str, bytes)):
         return data
     if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind in "biufV":
         return wrap(np.asarray(data))

@@ -33,7 +33,8 @@ class Dataset:
 class IterableDataset(Dataset):
     """Samples that flow by: a subclass gives ``__iter__()``.
 
-    With worker processes every worker iterates over a copy of its own; ``get_worker_info()`` tells it which share to take.
+    With worker processes every worker iterates over a copy of its own; ``get_worker_info()`` tells it which share to
+    take.
     """
 
     def __iter__(self) -> Iterator:

@@ -18,7 +18,7 @@ from minidl.tensor import raw
 
 
 class Sampler:
-    """Base of samplers: a subclass gives ``__iter__()`` over indices (or lists of indices) and, if it can, ``__len__()``."""
+    """Base of samplers: a subclass gives ``__iter__()`` over indices (or lists of them) and, if possible, ``__len__``."""
 
     def __iter__(self) -> Iterator:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__()")
@@ -43,7 +43,7 @@ def _check_flag(name: str, value: Any, error: type[Exception]) -> None:
 
 
 class RandomSampler(Sampler):
-    """Every sample once in random order; with ``replacement`` each draw is independent. ``num_samples``: how many draws."""
+    """Every sample once in random order; with ``replacement`` each draw is independent. ``num_samples``: how many."""
 
     def __init__(
         self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Any = None

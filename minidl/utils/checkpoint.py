@@ -21,8 +21,8 @@ __all__ = ["checkpoint", "checkpoint_sequential"]
 class Segment(Operator):
     """y = function(x…): only the inputs are kept. Backward computes the function again and walks through it.
 
-    The gradient also reaches what the function uses without being given it, such as a module's parameters: the inputs on
-    the tape are those that the first forward was seen to depend on.
+    The gradient also reaches what the function uses without being given it, such as a module's parameters: the inputs
+    on the tape are those that the first forward was seen to depend on.
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple, random_state: Any) -> None:
@@ -51,8 +51,8 @@ class Segment(Operator):
     def _unchanged_args(self) -> tuple:
         if self.args is None:
             raise RuntimeError(
-                "Trying to backward through the graph a second time: the inputs of a checkpointed segment were freed by "
-                "the first backward. Pass retain_graph=True to the first one, or compute the loss again."
+                "Trying to backward through the graph a second time: the inputs of a checkpointed segment were freed "
+                "by the first backward. Pass retain_graph=True to the first one, or compute the loss again."
             )
         for position, (a, version) in enumerate(zip(self.args, self.versions)):
             if isinstance(a, Tensor) and a._counter[0] != version:
