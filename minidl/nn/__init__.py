@@ -1,3 +1,7 @@
 """Neural networks: modules, parameters, initialisation, and the functions behind them."""
 
-from minidl.nn import functional
+from minidl.nn import functional, init, utils
+from minidl.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from minidl.nn.module import Module
+from minidl.nn.modules import *
+from minidl.nn.parameter import Buffer, Parameter
