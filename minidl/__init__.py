@@ -55,6 +55,10 @@ def __getattr__(name):
         if found is None:
             raise AttributeError("minidl.bfloat16 needs the package ml_dtypes (pip install ml_dtypes)")
         return found
+    if name in ("save", "load"):  # with them comes json; few programs need it
+        from minidl import serialization
+
+        return getattr(serialization, name)
     raise AttributeError(f"module 'minidl' has no attribute {name!r}")
 
 
