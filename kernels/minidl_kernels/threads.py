@@ -8,10 +8,12 @@ its own and is best left alone, or held at one thread while these run.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import functools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,6 +70,32 @@ def in_parallel(function: Callable[[Any], Any], pieces: Sequence[Any]) -> list[A
         for future in futures:
             future.exception()  # waits: nobody may still be writing when an error leaves
     return [first, *(future.result() for future in futures)]
+
+
+@contextlib.contextmanager
+def one_blas_thread(wanted: bool = True) -> Iterator[None]:
+    """Inside the block, if ``wanted``, BLAS runs each product in the calling thread: our own threads share the work.
+
+    Without threadpoolctl, which finds the BLAS in use, nothing changes.
+    """
+    libraries = _blas() if wanted and _count > 1 and not getattr(_local, "busy", False) else ()
+    before = [library.num_threads for library in libraries]
+    try:
+        for library in libraries:
+            library.set_num_threads(1)
+        yield
+    finally:
+        for library, count in zip(libraries, before):
+            library.set_num_threads(count)
+
+
+@functools.cache
+def _blas() -> tuple[Any, ...]:
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return ()
+    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 def _piece(function: Callable[[Any], Any], piece: Any) -> Any:

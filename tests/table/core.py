@@ -69,7 +69,7 @@ class Samples:
         return self.floats(*shape, low=low, high=high)
 
     def distinct(self, *shape: int, gap: float = 0.1) -> np.ndarray:
-        """Values that differ from each other (and from 0) by at least ``gap``/2: no ties, so no kinks in max or sort."""
+        """Values that differ from each other (and from 0) by at least ``gap``/2: no ties, no kinks in max or sort."""
         n = int(np.prod(shape, dtype=np.int64))
         values = (np.arange(n) - n // 2 + 0.5) * gap
         return self.rng.permutation(values).reshape(shape)
