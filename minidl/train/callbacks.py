@@ -1,0 +1,100 @@
+"""What happens beside training: the progress bar, the table of measurements."""
+
+from __future__ import annotations
+
+import csv
+import time
+from typing import Any
+
+from minidl.utils.files import atomic_write
+
+COLUMNS = ("epoch", "train_loss", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
+
+
+class Callback:
+    """Base of callbacks. Every method is told the :class:`minidl.train.Trainer`, whose attributes say the rest."""
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Training begins, or goes on after a resume."""
+
+    def on_epoch_begin(self, trainer: Any) -> None:
+        """An epoch begins (or the rest of one)."""
+
+    def on_step_end(self, trainer: Any) -> None:
+        """A batch is done."""
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        """An epoch is done, measured (``trainer.history[-1]``) and saved."""
+
+    def on_trained(self, trainer: Any) -> None:
+        """All epochs are done."""
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """``fit`` ends, well or not."""
+
+
+class Metrics(Callback):
+    """Keeps ``metrics.csv`` in the trainer's folder: a line an epoch."""
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        with atomic_write(trainer.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(trainer.history)
+
+
+class Progress(Callback):
+    """A bar with the loss, images a second and the time left; and a line an epoch. ``console`` is rich's."""
+
+    def __init__(self, console: Any = None) -> None:
+        from rich.console import Console
+
+        self.console = console or Console()
+        self._bar: Any = None
+        self._shown = 0.0
+
+    def on_epoch_begin(self, trainer: Any) -> None:
+        from rich import progress
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[now]}"),
+            progress.TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._bar.start()
+        total = len(trainer.train_loader) if hasattr(trainer.train_loader, "__len__") else None
+        self._task = self._bar.add_task(
+            f"epoch {trainer.epoch + 1}/{trainer.epochs}", total=total, completed=trainer.step, now=""
+        )
+        self._began, self._seen, self._shown = time.perf_counter(), trainer.seen, 0.0
+
+    def on_step_end(self, trainer: Any) -> None:
+        now = time.perf_counter()
+        if now - self._shown < 0.1:
+            return
+        self._shown = now
+        rate = (trainer.seen - self._seen) / (now - self._began)
+        text = f"loss {trainer.loss_sum / trainer.seen:.4f}  {rate:,.0f} images/s"
+        self._bar.update(self._task, completed=trainer.step, now=text)
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        self._close()
+        row = trainer.history[-1]
+        test = f"  test accuracy {row['test_accuracy']:.2%}" if "test_accuracy" in row else ""
+        self.console.print(
+            f"epoch {row['epoch']}/{trainer.epochs}  train loss {row['train_loss']:.4f}{test}  "
+            f"{row['seconds']:.1f} s ({row['images_per_second']:,.0f} images/s)",
+            highlight=False,
+        )
+
+    def on_fit_end(self, trainer: Any) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

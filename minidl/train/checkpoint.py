@@ -1,0 +1,99 @@
+"""What a checkpoint holds, and whether one belongs to a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minidl import random, serialization
+from minidl.tensor import Tensor
+
+_PARTS = ("kind", "model", "optimizer", "scheduler", "progress", "random", "history", "settings")
+
+
+def state(trainer: Any) -> dict[str, Any]:
+    """All that decides how the run goes on."""
+    return {
+        "kind": {"checkpoint": 1, "model": type(trainer.model).__name__, "optimizer": type(trainer.optimizer).__name__},
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
+        "progress": {
+            "epoch": trainer.epoch,
+            "step": trainer.step,
+            "loss_sum": trainer.loss_sum,
+            "seen": trainer.seen,
+        },
+        "random": {"now": random_state(trainer), "epoch": trainer._epoch_began_with},
+        "history": trainer.history,
+        "settings": trainer.settings,
+    }
+
+
+def restore(trainer: Any, path: Path) -> None:
+    """Put a trainer where it was when the checkpoint was written; RuntimeError, and no change, if it does not fit."""
+    saved = serialization.load(path)
+    if not isinstance(saved, dict) or any(part not in saved for part in _PARTS):
+        raise RuntimeError(f"{path} is not a checkpoint of a Trainer")
+    differences = _differences(trainer, saved)
+    if differences:
+        raise RuntimeError(
+            f"{path} belongs to another run:\n"
+            + "\n".join(f"  - {d}" for d in differences)
+            + "\nResume it with the model and settings it was made with, or train under another name."
+        )
+    try:
+        trainer.optimizer.load_state_dict(saved["optimizer"])
+        trainer.model.load_state_dict(saved["model"])
+        if trainer.scheduler is not None:
+            trainer.scheduler.load_state_dict(saved["scheduler"])
+        set_random_state(trainer, saved["random"]["now"])
+        progress = saved["progress"]
+        trainer.epoch, trainer.step = progress["epoch"], progress["step"]
+        trainer.loss_sum, trainer.seen = progress["loss_sum"], progress["seen"]
+        trainer.history = saved["history"]
+        trainer._epoch_began_with, trainer._resumed_with = saved["random"]["epoch"], saved["random"]["now"]
+    except (LookupError, TypeError, ValueError) as error:
+        raise RuntimeError(f"{path} is damaged: {error!r}") from error
+
+
+def random_state(trainer: Any) -> list[Tensor]:
+    """Where the random numbers are: minidl's own, and those of a loader with a generator of its own."""
+    own = getattr(trainer.train_loader, "generator", None)
+    return [random.get_rng_state()] + ([] if own is None else [own.get_state()])
+
+
+def set_random_state(trainer: Any, states: list[Tensor]) -> None:
+    random.set_rng_state(states[0])
+    if len(states) > 1:
+        trainer.train_loader.generator.set_state(states[1])
+
+
+def _differences(trainer: Any, saved: dict[str, Any]) -> list[str]:
+    """What keeps the checkpoint from belonging to this trainer, a sentence each."""
+    kind, found = saved["kind"], []
+    if kind["model"] != type(trainer.model).__name__:
+        found.append(f"the model: it holds {kind['model']}, this is {type(trainer.model).__name__}")
+    found += _tensor_differences(trainer.model.state_dict(), saved["model"])
+    if kind["optimizer"] != type(trainer.optimizer).__name__:
+        found.append(f"the optimizer: it holds {kind['optimizer']}, this is {type(trainer.optimizer).__name__}")
+    if (saved["scheduler"] is None) != (trainer.scheduler is None):
+        found.append(f"the schedule: it has {'none' if saved['scheduler'] is None else 'one'}, unlike this run")
+    for name in {**saved["settings"], **trainer.settings}:
+        theirs, ours = saved["settings"].get(name), trainer.settings.get(name)
+        if theirs != ours:
+            found.append(f"{name}: it was made with {theirs!r}, this run has {ours!r}")
+    return found
+
+
+def _tensor_differences(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
+    found = [f"{name}: missing from the checkpoint" for name in ours if name not in theirs]
+    found += [f"{name}: not in this model" for name in theirs if name not in ours]
+    for name, tensor in ours.items():
+        other = theirs.get(name)
+        if other is not None and (other.shape, other.dtype) != (tensor.shape, tensor.dtype):
+            found.append(
+                f"{name}: it holds shape {list(other.shape)} {other.dtype}, this model has {list(tensor.shape)} "
+                f"{tensor.dtype}"
+            )
+    return found
