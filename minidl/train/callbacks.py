@@ -64,6 +64,7 @@ class Progress(Callback):
             progress.TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,  # in a file the lines an epoch are enough
         )
         self._bar.start()
         total = len(trainer.train_loader) if hasattr(trainer.train_loader, "__len__") else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from minidl import random, serialization
 from minidl.nn import functional as F
+from minidl.optim.lr_scheduler import ReduceLROnPlateau
 from minidl.tensor import Tensor
 from minidl.train import checkpoint
 from minidl.train.diagnosis import all_finite, explain
@@ -161,7 +162,7 @@ class Trainer:
     def _step_schedule(self, row: dict[str, Any]) -> None:
         if self.scheduler is None:
             return
-        if hasattr(self.scheduler, "is_better") or type(self.scheduler).__name__ == "ReduceLROnPlateau":
+        if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(row.get("test_loss", row["train_loss"]))
         else:
             self.scheduler.step()

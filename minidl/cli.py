@@ -1,0 +1,239 @@
+"""The command line: ``minidl train mnist``, ``minidl doctor``, ``minidl bench cpu``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import minidl
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+app = typer.Typer(
+    help="minidl: a deep-learning engine to learn from.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+train = typer.Typer(help="Train a network.", no_args_is_help=True)
+bench = typer.Typer(help="Measure how fast minidl is.", no_args_is_help=True)
+app.add_typer(train, name="train")
+app.add_typer(bench, name="bench")
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose errors are one clear message and exit code 1; with --debug, a traceback. Ctrl-C is code 130."""
+
+    @functools.wraps(command)
+    def run(*args: Any, debug: bool = False, **kwargs: Any) -> None:
+        try:
+            command(*args, debug=debug, **kwargs)
+        except KeyboardInterrupt as stop:
+            errors.print(str(stop) or "Stopped.", markup=False, soft_wrap=True)
+            raise typer.Exit(130) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            text = str(error) or type(error).__name__
+            errors.print("Error:", style="bold red", end=" ")
+            errors.print(text, markup=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.print(f"minidl {minidl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """minidl: a deep-learning engine to learn from."""
+
+
+# -------------------------------------------------------------------------------------------------------------- train
+
+
+class Data(StrEnum):
+    mnist = "mnist"
+    fashion = "fashion"
+    digits = "digits"
+
+
+class Model(StrEnum):
+    convnet = "convnet"
+    lenet5 = "lenet5"
+    mlp = "mlp"
+    convnet_bn = "convnet-bn"
+
+
+@train.command("mnist")
+@one_line_errors
+def train_mnist(
+    data: Annotated[Data, typer.Option(help="MNIST, Fashion-MNIST, or scikit-learn's small digits.")] = Data.mnist,
+    model: Annotated[Model, typer.Option(help="The network.")] = Model.convnet,
+    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the data, in all.")] = 3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 64,
+    lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
+    name: Annotated[str | None, typer.Option(help="The run's name; data-model if not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    runs_dir: Annotated[Path, typer.Option(help="Where the runs' folders are.")] = Path("runs"),
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load batches.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Train a network on handwritten digits (or clothes), and leave curves and pictures to look at."""
+    from minidl import random
+    from minidl.data import DataLoader
+    from minidl.optim import Adam
+    from minidl.train import Metrics, Pictures, Progress, Trainer
+
+    data, training, test = _pictures(data)
+    folder = runs_dir / (name or f"{data.value}-{model.value}")
+    random.manual_seed(seed)
+    network = _network(model, training)
+    trainer = Trainer(
+        network,
+        Adam(network.parameters(), lr=lr),
+        DataLoader(training, batch_size, shuffle=True, num_workers=workers),
+        DataLoader(test, 500),
+        folder=folder,
+        callbacks=[Progress(console), Metrics(), Pictures(training.classes)],
+        settings={"data": data.value, "batch_size": batch_size, "lr": lr, "seed": seed},
+    )
+    _begin(trainer, resume)
+    _say(
+        f"{len(training):,} pictures to train {type(network).__name__} with, {len(test):,} to test it; on to {epochs}."
+    )
+    try:
+        trainer.fit(epochs)
+    except KeyboardInterrupt as stop:
+        again = f"--name {name} " if name else ""
+        options = f"--data {data.value} --model {model.value} --epochs {epochs} --batch-size {batch_size} --lr {lr}"
+        way = f"minidl train mnist {options} --seed {seed} {again}--runs-dir {runs_dir} --resume"
+        raise KeyboardInterrupt(
+            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {way}"
+        ) from None
+    accuracy = f"{trainer.evaluation.accuracy:.2%}" if trainer.evaluation else ""
+    _say(
+        f"Done: test accuracy {accuracy}. Look at the pictures in {folder}: curves.png, confusion.png, mistakes.png"
+        + (", filters.png" if (folder / "filters.png").exists() else "")
+        + ". The weights are in model.safetensors; --epochs with a larger number and --resume trains on."
+    )
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _begin(trainer: Any, resume: bool) -> None:
+    if resume:
+        if not trainer.checkpoint_path.exists():
+            raise FileNotFoundError(
+                f"there is nothing to resume: {trainer.checkpoint_path} does not exist. Train without --resume first, "
+                "or name the run with --name and --runs-dir."
+            )
+        trainer.resume()
+        _say(f"Going on from {trainer.checkpoint_path}: {trainer.epoch} epochs and {trainer.step} steps are done.")
+        return
+    if trainer.checkpoint_path.exists():
+        _say(
+            f"{trainer.folder} holds an earlier run: training starts afresh and replaces it (--resume goes on with it)."
+        )
+    trainer.folder.mkdir(parents=True, exist_ok=True)
+
+
+def _pictures(data: Data) -> tuple[Data, Any, Any]:
+    """The data that could be had, its training part and its test part."""
+    from minidl.data import MNIST, Digits, FashionMNIST
+    from minidl.data.download import DownloadError
+    from minidl.data.transforms import ToTensor
+
+    if data is not Data.digits:
+        source = MNIST if data is Data.mnist else FashionMNIST
+        try:
+            return data, source(train=True, transform=ToTensor()), source(train=False, transform=ToTensor())
+        except DownloadError as error:
+            _say(f"{source.__name__} is not to be had here. {error}\nTraining on scikit-learn's small digits instead.")
+    return Data.digits, Digits(train=True, transform=ToTensor()), Digits(train=False, transform=ToTensor())
+
+
+def _network(model: Model, pictures: Any) -> Any:
+    from minidl import models
+
+    makers = {
+        Model.convnet: models.ConvNet,
+        Model.lenet5: models.LeNet5,
+        Model.mlp: models.MLP,
+        Model.convnet_bn: models.ConvNetBN,
+    }
+    return makers[model](image_size=tuple(pictures.data.shape[1:]), classes=len(pictures.classes))
+
+
+# ------------------------------------------------------------------------------------------------- the machine's speed
+
+
+@bench.command("cpu")
+@one_line_errors
+def bench_cpu(
+    against: Annotated[str | None, typer.Option(help="Also time 'torch', side by side.")] = None, debug: Debug = False
+) -> None:
+    """The time of training steps, beside PyTorch's with --against torch."""
+    if against not in (None, "torch"):
+        raise ValueError(f"--against knows 'torch' alone, not {against!r}")
+    from minidl.bench import cpu
+
+    cpu.run(against=against)
+
+
+@app.command("doctor")
+@one_line_errors
+def doctor(debug: Debug = False) -> None:
+    """What this machine has and can do, and what to change."""
+    from minidl import doctor as physician
+
+    physician.main()
+
+
+# --------------------------------------------------------------------------------------------------------------- start
+
+_SKYLAKE = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+
+
+def faster_environment(environment: Any, cpuinfo: str) -> dict[str, str] | None:
+    """The environment with OpenBLAS told to use its AVX-512 kernels, where the processor has them and nobody chose.
+
+    OpenBLAS takes processors that it does not know for older ones; None if there is nothing to change.
+    """
+    flags = next((line.split(":", 1)[1].split() for line in cpuinfo.splitlines() if line.startswith("flags")), [])
+    if "OPENBLAS_CORETYPE" in environment or not set(flags) >= _SKYLAKE:
+        return None
+    return {**environment, "OPENBLAS_CORETYPE": "SkylakeX"}
+
+
+def main() -> None:
+    """The ``minidl`` command. OpenBLAS chooses its kernels when NumPy is imported, so the choice needs a new start."""
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        cpuinfo = ""
+    environment = faster_environment(os.environ, cpuinfo)
+    if environment is not None:
+        os.execve(sys.executable, [sys.executable, "-m", "minidl", *sys.argv[1:]], environment)
+    app(prog_name="minidl")
