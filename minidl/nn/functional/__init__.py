@@ -2,12 +2,15 @@
 
 from minidl.nn.functional.activation import *
 from minidl.nn.functional.affine import *
+from minidl.nn.functional.classification import *
 from minidl.nn.functional.convolution import *
 from minidl.nn.functional.ctc import *
 from minidl.nn.functional.distance import *
 from minidl.nn.functional.dropouts import *
 from minidl.nn.functional.embeddings import *
+from minidl.nn.functional.likelihoods import *
 from minidl.nn.functional.losses import *
+from minidl.nn.functional.margins import *
 from minidl.nn.functional.normalization import *
 from minidl.nn.functional.padding import *
 from minidl.nn.functional.pooling import *

@@ -1,59 +1,145 @@
-"""Losses: ``cross_entropy``, ``nll_loss``, ``mse_loss``."""
+"""Losses of values against values: squares, absolute values, and what lies between."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.nn.functional.softmaxes import log_softmax
-from minidl.tensor import wrap
+from minidl.nn.functional.reduction import chosen, operands, reduced, tensors, warn_of_sizes
 
-__all__ = ["cross_entropy", "mse_loss", "nll_loss"]
-
-
-def _reduce(loss: Any, reduction: str) -> Any:
-    if reduction == "none":
-        return loss
-    if reduction in ("mean", "sum"):
-        return loss.mean() if reduction == "mean" else loss.sum()
-    raise ValueError(f"{reduction} is not a valid value for reduction: choose 'none', 'mean' or 'sum'")
+__all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
-    """(input - target)², reduced. Shapes broadcast."""
-    difference = input - target
-    return _reduce(difference * difference, reduction)
+class SquaredError(Operator):
+    """y = (x - t)²;  ∂x = 2 (x - t) = -∂t."""
+
+    broadcasts = True
+
+    def forward(self, x: Any, t: Any) -> Any:
+        self.save(x, t)
+        difference = x - t
+        return difference * difference
+
+    def backward(self, g: Any) -> Any:
+        x, t = self.saved
+        dx = (x - t) * (g + g)
+        return dx, -dx
 
 
-def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
-    """-weight[target] · input[target] along dim 1 of ``input`` (N, C, d₁, …), or dim 0 of (C); target without it.
+class Huber(Operator):
+    """y = z²/2 where |z| < δ, else δ (|z| - δ/2), with z = x - t;  ∂x = min(max(z, -δ), δ) = -∂t.
 
-    ``mean`` divides by the sum of the weights of the targets that are not ``ignore_index``. IndexError for a target
-    that is no class; ValueError for shapes that do not fit.
+    ``scale`` divides both by δ: the smooth L1 loss.
     """
-    axis = 1 if input.ndim > 1 else 0
-    classes = input.shape[axis]
-    expected = tuple(input.shape[:axis]) + tuple(input.shape[axis + 1 :])
-    if tuple(target.shape) != expected:
-        raise ValueError(f"nll_loss(): Expected target size {list(expected)}, got {list(target.shape)}")
-    xp = namespace(input._data)
-    index = xp.asarray(target._data)
-    kept = index != ignore_index
-    wrong = kept & ((index < 0) | (index >= classes))
-    if wrong.any():
-        raise IndexError(f"nll_loss(): Target {int(index[wrong][0])} is out of bounds: there are {classes} classes")
-    index = xp.where(kept, index, 0)
-    factor = kept.astype(input._data.dtype)
-    if weight is not None:
-        factor = factor * weight._data[index]
-    picked = input.gather(axis, wrap(xp.expand_dims(index, axis).astype("int64"))).squeeze(axis)
-    loss = ops.where(wrap(kept), -picked * wrap(factor), wrap(xp.zeros_like(factor)))
-    return loss.sum() / wrap(factor.sum()) if reduction == "mean" else _reduce(loss, reduction)
+
+    broadcasts = True
+
+    def __init__(self, delta: float, scale: bool = False) -> None:
+        self.delta, self.scale = delta, scale
+
+    def forward(self, x: Any, t: Any) -> Any:
+        self.save(x, t)
+        z = x - t
+        size, delta = abs(z), z.dtype.type(self.delta)
+        half = z.dtype.type(0.5)
+        inside, outside = half * size * size, size - half * delta
+        if self.scale:
+            inside = inside / delta
+        else:
+            outside = outside * delta
+        return namespace(x).where(size < delta, inside, outside)
+
+    def backward(self, g: Any) -> Any:
+        x, t = self.saved
+        slope = ops.clamp(x - t, -self.delta, self.delta)
+        dx = g * (slope / self.delta if self.scale else slope)
+        return dx, -dx
 
 
-def cross_entropy(
-    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+def _weighted(name: str, loss: Any, weight: Any, input: Any) -> Any:
+    if tuple(weight.shape) != tuple(input.shape):
+        raise ValueError(
+            f"{name}(): Weights and input must have the same size, got {list(weight.shape)} and {list(input.shape)}"
+        )
+    return loss * weight
+
+
+def mse_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
 ) -> Any:
-    """``nll_loss`` of ``log_softmax(input)`` over the classes: target holds class indices."""
-    return nll_loss(log_softmax(input, 1 if input.ndim > 1 else 0), target, weight, ignore_index, reduction)
+    """(input - target)², reduced.
+
+    Args:
+        input, target: of one shape; others are broadcast, with a UserWarning.
+        weight: of the input's shape; "mean" then divides by its sum.
+    """
+    tensors("mse_loss", input=input, target=target)
+    warn_of_sizes(input, target)
+    reduction = chosen(reduction, size_average, reduce)
+    loss = apply(SquaredError(), *operands("mse_loss", input, target))
+    if weight is None:
+        return reduced(loss, reduction)
+    loss = _weighted("mse_loss", loss, weight, input)
+    return ops.sum(loss) / ops.sum(weight) if reduction == "mean" else reduced(loss, reduction)
+
+
+def l1_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Any:
+    """|input - target|, reduced; arguments of :func:`mse_loss`."""
+    tensors("l1_loss", input=input, target=target)
+    warn_of_sizes(input, target)
+    reduction = chosen(reduction, size_average, reduce)
+    loss = ops.abs(ops.sub(input, target))
+    if weight is None:
+        return reduced(loss, reduction)
+    loss = _weighted("l1_loss", loss, weight, input)
+    return ops.sum(loss) / ops.sum(weight) if reduction == "mean" else reduced(loss, reduction)
+
+
+def smooth_l1_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Any:
+    """z²/2β where |z| < β, else |z| - β/2, with z = input - target (Girshick 2015, "Fast R-CNN", equation 3).
+
+    β = 0 is :func:`l1_loss`; RuntimeError below.
+    """
+    tensors("smooth_l1_loss", input=input, target=target)
+    warn_of_sizes(input, target)
+    reduction = chosen(reduction, size_average, reduce)
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
+    input, target = operands("smooth_l1_loss", input, target)
+    loss = ops.abs(input - target) if beta == 0 else apply(Huber(beta, scale=True), input, target)
+    return reduced(loss, reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+    """z²/2 where |z| < δ, else δ (|z| - δ/2), with z = input - target (Huber 1964). RuntimeError unless δ > 0.
+
+    ``weight``: of the input's shape, a factor for each element.
+    """
+    tensors("huber_loss", input=input, target=target)
+    warn_of_sizes(input, target)
+    reduction = chosen(reduction)
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
+    loss = apply(Huber(delta), *operands("huber_loss", input, target))
+    return reduced(loss if weight is None else _weighted("huber_loss", loss, weight, input), reduction)
