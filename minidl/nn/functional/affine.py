@@ -8,6 +8,7 @@ from typing import Any
 from minidl import ops
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel
+from minidl.tensor import Tensor
 
 __all__ = ["bilinear", "linear"]
 
@@ -27,8 +28,9 @@ class Linear(Operator):
             flat, tall = g.reshape((rows, g.shape[-1])), x.reshape((rows, x.shape[-1]))
         else:
             flat, tall = g, x
-        dx = ops.matmul(g, w) if needs[0] else None
-        dw = ops.matmul(flat.T, tall) if needs[1] else None
+        product = ops.matmul if isinstance(g, Tensor) else kernel("matmul").forward
+        dx = product(g, w) if needs[0] else None
+        dw = product(flat.T, tall) if needs[1] else None
         if len(needs) == 2:
             return dx, dw
         return dx, dw, flat.sum(0) if needs[2] else None
