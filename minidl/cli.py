@@ -44,7 +44,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if debug:
                 raise
-            text = str(error) or type(error).__name__
+            text = "\n".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])])
             errors.print("Error:", style="bold red", end=" ")
             errors.print(text, markup=False, soft_wrap=True)
             raise typer.Exit(1) from None

@@ -213,9 +213,9 @@ def _read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str
         raise RuntimeError(f"{path} is a folder, not a safetensors file")
     content = Path(path).read_bytes()
     try:
-        entries = library.deserialize(content)
+        entries = dict(library.deserialize(content))
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        arrays = {name: _decode(entry, name) for name, entry in entries}
+        arrays = {name: _decode(entries[name], name) for name in header if name in entries}  # in the file's order
     except (library.SafetensorError, ValueError, OverflowError, RecursionError) as error:
         raise RuntimeError(
             f"{path} is not a safetensors file, or is damaged or cut short ({len(content):,} bytes): {error}"

@@ -83,10 +83,13 @@ def draw_confusion(evaluation: Evaluation, names: Sequence[str], path: Path) -> 
     figure = _figure(6.4, 6)
     axes = figure.subplots()
     off = counts * (1 - np.eye(len(counts)))
-    axes.imshow(off / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Reds", vmin=0)
+    shade = off / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shade, cmap="Reds", vmin=0)
     for (i, j), count in np.ndenumerate(counts):
         if count:
-            axes.text(j, i, str(count), ha="center", va="center", fontsize=8, weight="bold" if i == j else "normal")
+            ink = "white" if shade[i, j] > 0.6 * shade.max() else "black"
+            weight = "bold" if i == j else "normal"
+            axes.text(j, i, str(count), ha="center", va="center", fontsize=8, color=ink, weight=weight)
     axes.set_xticks(range(len(counts)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(counts)), names)
     axes.set(xlabel="taken for", ylabel="is", title=f"{evaluation.accuracy:.2%} of {counts.sum():,} right")
