@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl_kernels.threads import in_parallel
+from minidl_kernels.threads import in_parallel, slices
 
 BLOCK = 1 << 16  # values in a block: a quarter of a megabyte of float32
 WORTH_THREADS = 1 << 20  # values below which waking another thread costs more than it saves
@@ -29,4 +29,5 @@ def each_block(function: Callable[[slice], Any], rows: int, width: int) -> list[
     parts = blocks(rows, width)
     if rows * width < WORTH_THREADS:
         return [function(part) for part in parts]
-    return in_parallel(function, parts)
+    runs = in_parallel(lambda some: [function(part) for part in parts[some]], slices(len(parts)))
+    return [result for run in runs for result in run]

@@ -84,7 +84,7 @@ class CrossEntropy(Operator):
         """(N, C, d₁, …) as (N · d₁ · …, C)."""
         if x.ndim == 2:
             return x
-        return x.reshape(1, -1) if x.ndim == 1 else namespace(x).moveaxis(x, 1, -1).reshape(self.index.size, -1)
+        return x.reshape(1, -1) if x.ndim == 1 else namespace(x).moveaxis(x, 1, -1).reshape(self.index.size, x.shape[1])
 
     def backward(self, g: Any) -> Any:
         x = self.saved
@@ -112,7 +112,7 @@ class CrossEntropy(Operator):
         if spread.shape != self.index.shape:
             spread = spread.reshape(self.index.shape)
         if self.kept is not None:
-            spread = ops.where(wrap(self.kept), spread, ops.zeros_like(spread))
+            spread = ops.where(wrap(self.kept), spread, 0.0)
         spread = ops.sum(spread) / float(self.total) if self.reduction == "mean" else reduced(spread, self.reduction)
         return (1 - self.smoothing) * y + self.smoothing / x.shape[axis] * spread
 
@@ -160,7 +160,7 @@ def _nll(input: Any, index: Any, kept: Any, weight: Any, reduction: str) -> Any:
     elif kept is not None:
         total = kept.sum()
     if kept is not None:
-        loss = ops.where(wrap(kept), loss, ops.zeros_like(loss))
+        loss = ops.where(wrap(kept), loss, 0.0)
     return ops.sum(loss) / float(total) if reduction == "mean" else reduced(loss, reduction)
 
 
@@ -184,7 +184,7 @@ def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, r
     if reduction == "none":
         return -ops.sum(logs, axis)
     total = -ops.sum(logs)
-    return total if reduction == "sum" else total / (input.size().numel() // max(classes, 1) if input.ndim > 1 else 1)
+    return total if reduction == "sum" else total / (input.numel() // max(classes, 1) if input.ndim > 1 else 1)
 
 
 def _check_floating(name: str, input: Any) -> None:
@@ -216,6 +216,8 @@ def _checked_target(name: str, input: Any, target: Any, weight: Any, ignore_inde
         _check_weight(name, weight, classes)
         if raw(weight).dtype != raw(input).dtype:
             raise RuntimeError(f"{name}(): weight is {weight.dtype} and input {input.dtype}; convert one with .to()")
+    if len(shape) == 1:
+        index = index.reshape(())
     if index.dtype.kind == "u":
         index = index.astype("int64")
     if not index.size:

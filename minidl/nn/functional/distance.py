@@ -55,7 +55,10 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 
 
 def pdist(input: Any, p: float = 2.0) -> Any:
-    """The p-norm distance of every pair of rows i < j: (N, D) → (N (N - 1) / 2). RuntimeError for other shapes, p < 0."""
+    """The p-norm distance of every pair of rows i < j: (N, D) → (N (N - 1) / 2).
+
+    RuntimeError for other shapes, integers, and p < 0.
+    """
     tensors("pdist", input=input)
     if input.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D, shape {list(input.shape)}")

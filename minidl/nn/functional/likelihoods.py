@@ -1,4 +1,4 @@
-"""Losses that are minus the logarithm of a likelihood: Bernoulli, Poisson, normal; and the Kullback-Leibler divergence."""
+"""Losses that are minus the logarithm of a likelihood: Bernoulli, Poisson, normal; and the divergence of two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.nn.functional.reduction import chosen, operands, reduced, tensors
 from minidl.ops.common import broadcast_shapes
-from minidl.tensor import raw
+from minidl.tensor import raw, wrap
 
 __all__ = [
     "binary_cross_entropy",
@@ -24,7 +24,10 @@ __all__ = [
 
 
 class BinaryCrossEntropy(Operator):
-    """y = -(t log p + (1 - t) log(1 - p)), logarithms not below -100;  ∂p = (p - t) / (p (1 - p)),  ∂t = log(1-p) - log p."""
+    """y = -(t log p + (1 - t) log(1 - p)), logarithms not below -100.
+
+    ∂p = (p - t) / (p (1 - p)),  ∂t = log(1 - p) - log p.
+    """
 
     broadcasts = True
 
@@ -184,9 +187,9 @@ def poisson_nll_loss(
     loss = ops.exp(input) - target * input if log_input else input - target * ops.log(input + eps)
     if full:
         large = target > 1
-        t = ops.where(large, target, ops.ones_like(target))
+        t = ops.where(large, target, 1.0)
         stirling = t * ops.log(t) - t + 0.5 * ops.log(2 * math.pi * t)
-        loss = loss + ops.where(large, stirling, ops.zeros_like(stirling))
+        loss = loss + ops.where(large, stirling, 0.0)
     return reduced(loss, reduction)
 
 
@@ -205,7 +208,7 @@ def gaussian_nll_loss(
     name = "gaussian_nll_loss"
     tensors(name, input=input, target=target)
     if isinstance(var, (int, float)):
-        var = ops.full_like(input, var)
+        var = wrap(namespace(raw(input)).full_like(raw(input), var))
     if bool((raw(var) < 0).any()):
         raise ValueError(f"{name}(): var has negative entry/entries")
     shape, its = tuple(input.shape), tuple(var.shape)

@@ -29,7 +29,7 @@ __all__ = [
 
 def _where(mask: Any, x: Any) -> Any:
     """``x`` where ``mask`` holds, else 0."""
-    return ops.where(mask, x, ops.zeros_like(x))
+    return ops.where(mask, x, 0.0)
 
 
 # --------------------------------------------------------------------------------------------------------- embeddings
@@ -263,7 +263,7 @@ def multi_margin_loss(
     if weight is not None and weight.ndim != 1:
         raise ValueError(f"{name}(): weight must be one-dimensional, got shape {list(weight.shape)}")
     rows, classes = _matrix(name, input)
-    if target.ndim > 1 or target.size().numel() != rows:
+    if target.ndim > 1 or target.numel() != rows:
         raise RuntimeError(
             f"{name}(): target tensor should be 1-D with size equal to the number of input samples (batch size). "
             f"Expected target size [{rows}], but got {list(target.shape)}. Input: {list(input.shape)}"
