@@ -8,6 +8,7 @@ from minidl import creation, printing, sampling, surface
 from minidl.autograd import walk
 from minidl.autograd.inplace import in_place, look_anew
 from minidl.ops import (
+    activation,
     casting,
     comparison,
     conversion,
@@ -39,6 +40,7 @@ MODULES: list[Any] = [
     sampling,
     casting,
     surface,
+    activation,
     comparison,
     conversion,
     diagonals,

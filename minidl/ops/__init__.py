@@ -4,6 +4,7 @@ Each module lists its public functions (``__all__``), those that are also Tensor
 an in-place variant (``INPLACE``: ``add`` gives ``add_``).
 """
 
+from minidl.ops.activation import *
 from minidl.ops.comparison import *
 from minidl.ops.conversion import *
 from minidl.ops.diagonals import *

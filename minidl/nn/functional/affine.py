@@ -1,4 +1,4 @@
-"""Affine maps: ``linear`` and ``bilinear``."""
+"""Affine and bilinear maps."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["bilinear", "linear"]
 
 
 class Linear(Operator):
-    """y = x Wᵀ + b;  ∂x = g W,  ∂W = gᵀ x,  ∂b = Σ g."""
+    """y = x Wᵀ + b, x (*, in);  ∂x = g W,  ∂W = gᵀ x,  ∂b = Σ g over all but the last dimension."""
 
-    def forward(self, x: Any, w: Any, b: Any = None) -> Any:
-        self.save(x, w)
-        return kernel("matmul").forward(x, w.T, b)
+    def forward(self, x: Any, weight: Any, bias: Any) -> Any:
+        if self.needs:
+            self._saved = (x if self.needs[1] else None, weight if self.needs[0] else None)
+        return kernel("matmul").forward(x, weight.T, bias)
 
-    def backward(self, g: Any) -> tuple:
-        x, w = self.saved
+    def backward(self, g: Any) -> Any:
+        x, weight = self.saved
         needs = self.needs
-        if g.ndim != 2:  # every leading dimension is a batch of rows
+        multiply = ops.matmul if isinstance(g, Tensor) else kernel("matmul").forward
+        dx = multiply(g, weight) if needs[0] else None
+        if g.ndim != 2 and (needs[1] or needs[2]):
             rows = math.prod(g.shape[:-1])
-            flat, tall = g.reshape((rows, g.shape[-1])), x.reshape((rows, x.shape[-1]))
-        else:
-            flat, tall = g, x
-        product = ops.matmul if isinstance(g, Tensor) else kernel("matmul").forward
-        dx = product(g, w) if needs[0] else None
-        dw = product(flat.T, tall) if needs[1] else None
-        if len(needs) == 2:
-            return dx, dw
-        return dx, dw, flat.sum(0) if needs[2] else None
+            g = g.reshape((rows, g.shape[-1]))
+            x = x.reshape((rows, x.shape[-1])) if needs[1] else None
+        dweight = multiply(g.mT, x) if needs[1] else None
+        if not needs[2]:
+            return dx, dweight, None
+        return dx, dweight, g.sum(0) if isinstance(g, Tensor) or g.dtype.itemsize > 2 else ops.sum(g, 0)
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
@@ -41,51 +41,62 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
     Args:
         input: (*, in_features).
-        weight: (out_features, in_features), or (in_features,) for a single output without its dimension.
-        bias: (out_features,) or None.
+        weight: (out_features, in_features), or (in_features), which gives (*).
+        bias: (out_features) or None.
 
     Raises:
-        RuntimeError: sizes that do not fit, or different types.
+        RuntimeError: the last dimension of ``input`` is not that of ``weight``, ``bias`` is of another size, or their
+            types differ.
     """
-    if input.ndim == 0 or weight.ndim not in (1, 2) or input.shape[-1] != weight.shape[-1]:
+    shape, wide = input.shape, weight.shape
+    if not shape or not wide or len(wide) > 2 or shape[-1] != wide[-1]:
         raise RuntimeError(
-            f"linear: mat1 and mat2 shapes cannot be multiplied: input {list(input.shape)} and weight "
-            f"{list(weight.shape)} must share their last dimension (in_features)"
+            f"linear(): mat1 and mat2 shapes cannot be multiplied: input {list(shape)} and weight {list(wide)} must "
+            "share their last dimension (in_features), and weight must be (out_features, in_features)"
         )
     if input.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
         raise RuntimeError(
-            f"linear: mat1 and mat2 must have the same dtype, but input has {input.dtype}, weight {weight.dtype}"
+            f"linear(): mat1 and mat2 must have the same dtype, but got input {input.dtype}, weight {weight.dtype}"
             + ("" if bias is None else f", bias {bias.dtype}")
+            + "; convert with .to()"
         )
-    if weight.ndim == 1 or input.ndim == 1 or (bias is not None and bias.shape != weight.shape[:1]):
-        y = ops.matmul(input, weight.mT if weight.ndim > 1 else weight)
-        return y if bias is None else y + bias
-    return apply(Linear(), input, weight) if bias is None else apply(Linear(), input, weight, bias)
+    if len(wide) == 1 or (bias is not None and bias.shape != wide[:1]):
+        y = ops.matmul(input, weight.mT if len(wide) > 1 else weight)
+        return y if bias is None else _add_bias(y, bias)
+    return apply(Linear(), input, weight, bias)
+
+
+def _add_bias(y: Any, bias: Any) -> Any:
+    z = y + bias
+    if z.shape != y.shape:
+        raise RuntimeError(
+            f"linear(): bias {list(bias.shape)} cannot be expanded to the result {list(y.shape)}; it must be "
+            "(out_features)"
+        )
+    return z
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
-    """y[o] = x₁ᵀ A[o] x₂ + b[o].
+    """y_o = x₁ᵀ W_o x₂ + b_o: a linear map of the outer products x₁ x₂ᵀ.
 
     Args:
-        input1, input2: (*, in1_features) and (*, in2_features), the leading dimensions alike.
-        weight: (out_features, in1_features, in2_features).
-        bias: (out_features,) or None.
+        input1: (*, in1). input2: (*, in2), of the same leading dimensions.
+        weight: (out, in1, in2).
+        bias: (out) or None.
 
     Raises:
-        RuntimeError: sizes that do not fit.
+        RuntimeError: the sizes do not fit.
     """
-    if tuple(input1.shape[:-1]) != tuple(input2.shape[:-1]) or input1.ndim == 0 or input2.ndim == 0:
+    if weight.ndim != 3 or input1.shape[-1:] != weight.shape[1:2] or input2.shape[-1:] != weight.shape[2:]:
         raise RuntimeError(
-            f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and {list(input2.shape)}"
+            f"bilinear(): input1 {list(input1.shape)} must end with in1 and input2 {list(input2.shape)} with in2 of "
+            f"weight (out, in1, in2), which is {list(weight.shape)}"
         )
-    if weight.ndim != 3 or weight.shape[1:] != (input1.shape[-1], input2.shape[-1]):
+    if input1.shape[:-1] != input2.shape[:-1]:
         raise RuntimeError(
-            f"bilinear(): weight {list(weight.shape)} must be (out_features, {input1.shape[-1]}, {input2.shape[-1]}) "
-            f"for inputs {list(input1.shape)} and {list(input2.shape)}"
+            f"bilinear(): input batch dimensions do not match: {list(input1.shape)} and {list(input2.shape)} may "
+            "differ in their last dimension only"
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise RuntimeError(
-            f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected {weight.shape[0]}"
-        )
-    y = ops.einsum("...i,oij,...j->...o", input1, weight, input2)
-    return y if bias is None else y + bias
+    out, n1, n2 = weight.shape
+    products = ops.unsqueeze(input1, -1) * ops.unsqueeze(input2, -2)
+    return linear(products.reshape((*input1.shape[:-1], n1 * n2)), weight.reshape((out, n1 * n2)), bias)
