@@ -29,9 +29,13 @@ def test_a_new_and_an_old_file(tmp_path):
 def test_an_error_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "x"
     path.write_bytes(b"old")
-    with pytest.raises(error), atomic_write(path) as file:
+
+    def stop(file):
         file.write(b"new")
         raise error
+
+    with pytest.raises(error), atomic_write(path) as file:
+        stop(file)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["x"]
 
