@@ -1,4 +1,4 @@
-"""Cross-entropy in blocks of rows that stay in the cache."""
+"""Cross-entropy in blocks of rows that stay in the cache while they are read several times."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ def forward(x: Any, target: Any, weight: Any = None, smoothing: float = 0.0) -> 
     lse = np.empty_like(loss)
 
     def block(part: slice) -> None:
-        xs, t = x[part].astype(wide, copy=False), target[part]
+        xs, ys = x[part].astype(wide, copy=False), target[part]
         largest = xs.max(1, keepdims=True)
-        largest[~np.isfinite(largest)] = 0  # rows of -inf or with +inf: nan and inf come out by themselves
-        e = np.subtract(xs, largest)
-        lse[part] = np.log(np.exp(e, out=e).sum(1)) + largest[:, 0]
-        own = lse[part] - xs[np.arange(len(xs)), t]
-        if weight is not None:
-            own *= weight[t]
+        e = xs - largest
+        own = e[np.arange(len(ys)), ys]
         if smoothing:
-            spread = lse[part] - xs.mean(1) if weight is None else lse[part] * weight.mean() - xs @ weight / classes
+            spread = e.mean(1) if weight is None else e @ weight / classes
+        rest = np.log(np.exp(e, out=e).sum(1))  # lse - largest
+        lse[part] = rest + largest[:, 0]
+        own = rest - own
+        if weight is not None:
+            own *= weight[ys]
+        if smoothing:
+            spread = rest * (1 if weight is None else weight.mean()) - spread
             own = (1 - smoothing) * own + smoothing * spread
         loss[part] = own
 
@@ -36,23 +39,25 @@ def forward(x: Any, target: Any, weight: Any = None, smoothing: float = 0.0) -> 
 
 
 def backward(g: Any, x: Any, target: Any, lse: Any, weight: Any = None, smoothing: float = 0.0) -> Any:
-    """∂x; ``g`` (rows,) is the gradient of each row's loss."""
+    """∂x in the type of ``x``; ``g`` (rows,) is the gradient of each row's loss."""
     rows, classes = x.shape
     wide = lse.dtype
     weight = None if weight is None else weight.astype(wide, copy=False)
     dx = np.empty_like(x, shape=x.shape, order="C")
 
     def block(part: slice) -> None:
-        t, gs = target[part], g[part, None]
+        ys, gs = target[part], g[part]
         out = dx[part] if dx.dtype == wide else np.empty_like(dx[part], wide)
         np.exp(np.subtract(x[part], lse[part, None], out=out), out=out)
-        own = wide.type(1 - smoothing) * (1 if weight is None else weight[t])
-        if weight is not None:
-            out *= (own + smoothing * weight.mean())[:, None]
+        own = gs * (1 - smoothing) if weight is None else gs * weight[ys] * (1 - smoothing)
+        total = own
         if smoothing:
-            out -= wide.type(smoothing / classes) * (1 if weight is None else weight)
-        out[np.arange(len(out)), t] -= own
-        np.multiply(out, gs, out=out)
+            total = own + gs * (smoothing if weight is None else smoothing * weight.mean())
+        out *= total[:, None]
+        if smoothing:
+            share = gs[:, None] * (smoothing / classes)
+            out -= share if weight is None else share * weight
+        out[np.arange(len(ys)), ys] -= own
         if dx.dtype != wide:
             dx[part] = out
 
