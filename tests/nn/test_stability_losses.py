@@ -125,7 +125,7 @@ def test_kl_div_of_extreme_logarithms():
 
 
 def test_nll_of_minus_infinity():
-    """An ignored or unlikely class of log probability -inf leaves the others alone; 0 · inf, the naive mask, does not."""
+    """A class of log probability -inf that is ignored leaves the others alone; 0 · inf, the naive mask, does not."""
     x = np.array([[-np.inf, -1.0], [-2.0, -np.inf]])
     assert_pairs(*both("nll_loss", x, np.array([-100, 0]))(reduction="mean"))
     assert_pairs(*both("nll_loss", x, np.array([0, 0]))(reduction="none"))

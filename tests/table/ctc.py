@@ -45,6 +45,7 @@ def samples(s):
         *out,
         s.sample("no labels", log_probs(s, 5, 2, 3), np.array([[1], [2]]), (5, 4), (0, 0), reduction="none"),
         s.sample("no steps", log_probs(s, 5, 2, 3), np.array([[1], [2]]), (0, 4), (0, 1), reduction="none", order=0),
+        s.sample("blank among the labels", log_probs(s, 6, 2, 4), np.array([[1, 0], [0, 0]]), (6, 6), (2, 2)),
         s.sample("infinite", log_probs(s, 3, 2, 4), two, (3, 3), (2, 3), reduction="none", order=0),
     ]
 

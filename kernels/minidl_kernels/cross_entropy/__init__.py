@@ -1,22 +1,26 @@
-"""Cross-entropy of class indices, fused: from logits to losses without keeping probabilities.
+"""Cross-entropy of class indices: how surprised softmax(x) is by the class that came.
 
-For a row x of C logits, its class t, weights w of the classes (1 if there are none) and label smoothing s (Szegedy et al.
-2016, "Rethinking the Inception Architecture", section 7):
+For a row x of C logits, its class y, class weights w (1 if there are none) and label smoothing s (Szegedy et al. 2016,
+"Rethinking the Inception Architecture for Computer Vision", section 7), with lse = log Σ exp x,
 
-    loss = (1 - s) w[t] (lse - x[t]) + s/C Σ_c w[c] (lse - x[c])        lse = max(x) + ln Σ e^{x - max(x)}
-    ∂x[c] = g ( ((1 - s) w[t] + s/C Σ w) e^{x[c] - lse} - (1 - s) w[t] [c = t] - s/C w[c] )
+    loss = (1 - s) w_y (lse - x_y) + s/C · Σ_c w_c (lse - x_c)
 
-Only ``lse``, a number a row, is kept for backward, which computes the exponentials again: reading the logits twice costs
-less than writing and reading probabilities. Shapes: ``x`` (rows, C); ``target`` (rows,) of valid classes; ``weight`` (C,)
-or None; ``loss``, ``lse`` and ``g`` (rows,).
+and with the gradient g of the loss and p = softmax(x) = exp(x - lse),
+
+    ∂x = g · (a p - (1 - s) w_y · onehot(y) - s/C · w),    a = (1 - s) w_y + s/C · Σ_c w_c
+
+The largest logit is taken off first, so that no exponential overflows. Only ``lse``, a number a row, is kept for
+backward: computing the probabilities again costs less than writing and reading them.
+
+Shapes: ``x`` (rows, C); ``target`` (rows,), in range; ``weight`` (C,) or None; ``lse``, ``loss``, ``g`` (rows,).
 """
 
 
 def flops(rows: int, classes: int) -> int:
-    """Operations of forward (an exponential counted as one); backward takes as many."""
+    """Operations of forward (maximum, subtraction, exponential, sum); backward takes as many."""
     return 4 * rows * classes
 
 
 def nbytes(rows: int, classes: int, itemsize: int = 4) -> int:
-    """Bytes moved by forward and backward: the logits read twice, their gradient written."""
-    return 3 * rows * classes * itemsize
+    """Bytes moved by forward, which reads the logits; backward reads them and writes as many."""
+    return rows * classes * itemsize

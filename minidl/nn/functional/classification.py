@@ -244,7 +244,7 @@ def _check_shapes(name: str, shape: tuple[int, ...], target: tuple[int, ...]) ->
         if len(target) > 1:
             raise RuntimeError(f"{name}(): 0D or 1D target tensor expected, multi-target not supported: {list(target)}")
         if target not in ((), (1,)):
-            raise ValueError(f"{name}(): For 1D input, 1D target must have size 1, but got target size: {target[0]}")
+            raise ValueError(f"{name}(): For 1D input, 1D target must have size 1, but got target size: {list(target)}")
         return
     if not shape:
         raise RuntimeError(f"{name}(): input must be (C), (N, C) or (N, C, d1, ...), got a tensor without dimensions")

@@ -5,7 +5,7 @@ label or a blank; it stands for the labels that are left when repetitions are me
 likelihood of the labels l is the sum over all paths that stand for them. With blanks around all labels,
 l' = (blank, l₁, blank, l₂, …, blank) of length S = 2L + 1, dynamic programming sums them (equations 6 to 11):
 
-    α_t(s) = y_t(l'_s) · (α_{t-1}(s) + α_{t-1}(s-1) + α_{t-1}(s-2))    the last where l'_s is a label, not l'_{s-2}
+    α_t(s) = y_t(l'_s) · (α_{t-1}(s) + α_{t-1}(s-1) + α_{t-1}(s-2))    the last for labels that differ: l'_s ≠ l'_{s-2}
     β_t(s)   the same from the end
 
 all in logarithms here, over all samples and positions of a step at once.
@@ -70,9 +70,9 @@ class CTC(Operator):
 
     def skips(self) -> Any:
         """Where a path may jump over the blank between two different labels, (N, S)."""
-        xp, path = namespace(self.labels), self.path()
-        may = xp.zeros(path.shape, bool)
-        may[:, 2:] = (path[:, 2:] != self.blank) & (path[:, 2:] != path[:, :-2])
+        labels = self.labels
+        may = namespace(labels).zeros((labels.shape[0], 2 * labels.shape[1] + 1), bool)
+        may[:, 3::2] = labels[:, 1:] != labels[:, :-1]
         return may
 
     @staticmethod
@@ -89,7 +89,7 @@ class CTC(Operator):
         log_probs = self.saved
         xp = namespace(log_probs)
         x = log_probs.astype(self.alpha.dtype, copy=False)
-        steps, samples, classes = x.shape
+        steps, samples, _ = x.shape
         path, skips = self.path(), self.skips()
         emitted = xp.take_along_axis(x, path[None], 2)
         rows = xp.arange(samples)
