@@ -22,7 +22,7 @@ BLOCK = 1 << 19  # values of columns in a block: two megabytes of float32
 def forward(x: Any, w: Any, bias: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Any:
     """y (N, F, *O). ``padding`` is a pair (before, after) for each dimension."""
     wide = widen(x.dtype)
-    xs = _padded(_channels_last(x), padding)
+    xs = padded(_channels_last(x), padding)
     n, spatial = len(xs), x.ndim - 2
     out = tuple(map(output_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
     y = np.empty_like(xs, x.dtype, shape=(n, *out, len(w)))
@@ -83,7 +83,7 @@ def input_gradient(g: Any, w: Any, size: tuple, stride: tuple, padding: tuple, d
 def weight_gradient(x: Any, g: Any, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Any:
     """∂w (F, C / groups, *kernel), summed over blocks in a fixed order."""
     wide = widen(x.dtype)
-    xs, gs = _padded(_channels_last(x), padding), np.ascontiguousarray(_channels_last(g))
+    xs, gs = padded(_channels_last(x), padding), np.ascontiguousarray(_channels_last(g))
     n, out, filters, width = len(xs), g.shape[2:], g.shape[1] // groups, x.shape[1] // groups
     total = np.zeros_like(xs, wide, shape=(groups, math.prod(kernel) * width, filters))
 
@@ -154,7 +154,7 @@ def _channels_first(x: Any) -> Any:
     return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
-def _padded(x: Any, padding: tuple) -> Any:
+def padded(x: Any, padding: tuple) -> Any:
     """x (N, *S, C) with zeros around it, channels innermost in memory; a negative padding cuts off."""
     if all(pair == (0, 0) for pair in padding):
         return np.ascontiguousarray(x)

@@ -14,6 +14,7 @@ from minidl.nn.functional.margins import *
 from minidl.nn.functional.normalization import *
 from minidl.nn.functional.padding import *
 from minidl.nn.functional.pooling import *
+from minidl.nn.functional.resampling import *
 from minidl.nn.functional.smooth import *
 from minidl.nn.functional.softmaxes import *
 from minidl.nn.functional.vision import *

@@ -320,7 +320,7 @@ def _bounds(n: int, out: int) -> list[tuple[int, int]]:
     return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
 
 
-def _averages(n: int, out: int, like: Any) -> Any:
+def averages(n: int, out: int, like: Any) -> Any:
     """A matrix (out, n) whose rows take the mean of each window."""
     matrix = np.zeros((out, n))
     for row, (begin, end) in zip(matrix, _bounds(n, out)):
@@ -333,9 +333,9 @@ def _adaptive_avg(ndim: int, input: Any, output_size: Any) -> Any:
     x, unbatched = _batched(name, ndim, input)
     wanted = _sizes(name, ndim, output_size, tuple(x.shape[2:]))
     y = x.float() if x.dtype.itemsize < 4 else x
-    y = y @ _averages(y.shape[-1], wanted[-1], y).T
+    y = y @ averages(y.shape[-1], wanted[-1], y).T
     if ndim == 2:
-        y = _averages(y.shape[-2], wanted[0], y) @ y
+        y = averages(y.shape[-2], wanted[0], y) @ y
     y = y.to(x.dtype)
     return y.squeeze(0) if unbatched else y
 
