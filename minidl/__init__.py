@@ -33,6 +33,21 @@ from minidl.dtypes import (
     set_default_dtype,
     uint8,
 )
+from minidl.nn.functional import (
+    alpha_dropout,
+    bilinear,
+    celu,
+    celu_,
+    dropout,
+    feature_alpha_dropout,
+    relu_,
+    rrelu,
+    rrelu_,
+    selu,
+    selu_,
+    threshold,
+    threshold_,
+)
 from minidl.ops import *
 from minidl.printing import set_printoptions
 from minidl.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state

@@ -18,6 +18,8 @@ _CUBE = 0.044715
 
 def forward(x: Any, approximate: str = "none") -> Any:
     """y, of the shape, type and memory order of x."""
+    if not x.ndim:
+        return forward(x.reshape(1), approximate).reshape(())
     y = np.empty_like(x)
     each_piece(_exact if approximate == "none" else _tanh, (x, y), scratch=2)
     return y
@@ -25,6 +27,8 @@ def forward(x: Any, approximate: str = "none") -> Any:
 
 def backward(g: Any, x: Any, approximate: str = "none") -> Any:
     """∂x from the gradient g of y."""
+    if not x.ndim:
+        return backward(g, x.reshape(1), approximate).reshape(())
     dx = np.empty_like(x)
     each_piece(_exact_slope if approximate == "none" else _tanh_slope, (x, dx), scratch=2)
     np.multiply(dx, g, out=dx)

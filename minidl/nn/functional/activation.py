@@ -222,7 +222,7 @@ class Hardtanh(Activation):
 
     def forward(self, x: Any) -> Any:
         self.save(x)
-        return namespace(x).clip(x, x.dtype.type(self.low), x.dtype.type(self.high))
+        return namespace(x).clip(x, x.dtype.type(self.low), x.dtype.type(self.high)).astype(x.dtype, copy=False)
 
     def slope(self, g: Any, x: Any) -> Any:
         return ops.where((x <= self.low) | (x >= self.high), 0.0, g)
