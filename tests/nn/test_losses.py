@@ -118,3 +118,39 @@ def test_ctc_sums_over_all_alignments():
         targets = minidl.tensor(np.array([labels or [1]], dtype=np.int64))
         loss = F.ctc_loss(minidl.tensor(logs), targets, [5], [len(labels)], reduction="sum")
         assert loss.item() == pytest.approx(-np.log(total))
+
+
+def two_of(*shape):
+    return RNG.standard_normal(shape), RNG.uniform(0.1, 0.9, shape)
+
+
+SIGNS = np.array([1.0, -1.0, 1.0])
+MODULES = {
+    "L1Loss": two_of(3, 4),
+    "MSELoss": two_of(3, 4),
+    "SmoothL1Loss": two_of(3, 4),
+    "HuberLoss": two_of(3, 4),
+    "CrossEntropyLoss": (RNG.standard_normal((3, 4)), np.array([0, 3, 2])),
+    "NLLLoss": (RNG.standard_normal((3, 4)), np.array([0, 3, 2])),
+    "BCELoss": (RNG.uniform(0.1, 0.9, (3, 4)), RNG.uniform(0.1, 0.9, (3, 4))),
+    "BCEWithLogitsLoss": two_of(3, 4),
+    "CosineEmbeddingLoss": (*two_of(3, 4), SIGNS),
+    "MarginRankingLoss": (*two_of(3), SIGNS),
+    "HingeEmbeddingLoss": (RNG.standard_normal(3), SIGNS),
+    "SoftMarginLoss": (RNG.standard_normal(3), SIGNS),
+    "MultiMarginLoss": (RNG.standard_normal((3, 4)), np.array([0, 3, 2])),
+    "MultiLabelMarginLoss": (RNG.standard_normal((3, 4)), np.array([[1, 0, -1, 2]] * 3)),
+    "MultiLabelSoftMarginLoss": two_of(3, 4),
+    "TripletMarginLoss": (*two_of(3, 4), RNG.standard_normal((3, 4))),
+    "TripletMarginWithDistanceLoss": (*two_of(3, 4), RNG.standard_normal((3, 4))),
+    "PoissonNLLLoss": two_of(3, 4),
+    "GaussianNLLLoss": (*two_of(3, 4), RNG.uniform(0.1, 0.9, (3, 4))),
+}
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_the_functions(name, reduction):
+    ours = getattr(minidl.nn, name)(reduction=reduction)(*map(minidl.tensor, MODULES[name]))
+    theirs = getattr(torch.nn, name)(reduction=reduction)(*map(torch.tensor, MODULES[name]))
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-9)
