@@ -1,0 +1,46 @@
+"""The benchmark compares like with like, and says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from minidl.bench import cpu
+
+
+@pytest.mark.parametrize("name", [name for name in cpu.CASES if name != "Adam, 10 M"])
+def test_both_libraries_compute_the_same(name):
+    row = cpu.measure(name, torch, repeats=2)  # raises if the losses differ
+    assert row.minidl > 0
+    assert row.torch > 0
+    assert row.ratio == row.minidl / row.torch
+
+
+def test_the_table_is_printed(capsys):
+    rows = cpu.run(cases=["tiny MLP step"], repeats=2)
+    assert rows[0].torch is None
+    assert rows[0].ratio is None
+    text = capsys.readouterr().out
+    assert "tiny MLP step" in text
+    assert "0.7" in text
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="jax"):
+        cpu.run(against="jax")
+    with pytest.raises(ValueError, match=r"unknown case 'tiny'.*ConvNet step"):
+        cpu.run(cases=["tiny"])
+
+
+def test_different_losses_are_refused(monkeypatch):
+    monkeypatch.setitem(cpu.CASES, "odd", (lambda library: lambda: 1.0 if library is torch else 2.0, None))
+    with pytest.raises(RuntimeError, match="nothing to compare"):
+        cpu.measure("odd", torch, repeats=1)
+
+
+def test_torch_is_imported_only_when_asked_for():
+    code = "import sys, minidl.bench.cpu; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
