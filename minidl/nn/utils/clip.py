@@ -40,10 +40,12 @@ def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scale gradients by min(1, max_norm / (total_norm + 1e-6))."""
-    factor = min(1.0, float(max_norm) / (float(total_norm.item()) + 1e-6))
-    for gradient in _gradients(parameters):
-        gradient._data *= gradient._data.dtype.type(factor)
-        gradient._counter[0] += 1
+    factor = float(max_norm) / (float(total_norm.item()) + 1e-6)
+    factor = 1.0 if factor > 1 else factor  # NaN stays NaN
+    with np.errstate(all="ignore"):
+        for gradient in _gradients(parameters):
+            gradient._data *= gradient._data.dtype.type(factor)
+            gradient._counter[0] += 1
 
 
 def clip_grad_norm_(
