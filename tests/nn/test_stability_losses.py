@@ -87,6 +87,10 @@ def test_mean_over_many_samples_in_float16():
     x, t = np.zeros((30_000, 10), np.float16), np.zeros(30_000, np.int64)
     mean = F.cross_entropy(minidl.tensor(x), minidl.tensor(t))
     assert mean.item() == pytest.approx(np.log(10), rel=1e-3)
+    logs = F.log_softmax(minidl.tensor(x), 1)
+    assert F.nll_loss(logs, minidl.tensor(t)).item() == pytest.approx(np.log(10), rel=1e-3)
+    weight = minidl.tensor(np.full(10, 3, np.float16))
+    assert F.nll_loss(logs, minidl.tensor(t), weight).item() == pytest.approx(np.log(10), rel=1e-3)
     losses = F.cross_entropy(minidl.tensor(x), minidl.tensor(t), reduction="none").numpy()
     with np.errstate(over="ignore"):
         assert np.isinf(np.add.reduce(losses, dtype=np.float16))

@@ -156,12 +156,16 @@ def _nll(input: Any, index: Any, kept: Any, weight: Any, reduction: str) -> Any:
     if weight is not None:
         factor = weight[index].astype(raw(input).dtype, copy=False)
         loss = loss * wrap(factor)
-        total = (factor if kept is None else xp.where(kept, factor, 0)).sum(dtype=None)
+        total = (factor if kept is None else xp.where(kept, factor, 0)).sum(dtype="float64")
     elif kept is not None:
         total = kept.sum()
     if kept is not None:
         loss = ops.where(wrap(kept), loss, 0.0)
-    return ops.sum(loss) / float(total) if reduction == "mean" else reduced(loss, reduction)
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    if raw(loss).dtype.itemsize < 4:  # the sum may leave the range of half precision, though the mean does not
+        return (ops.sum(loss.float()) / float(total)).to(input.dtype)
+    return ops.sum(loss) / float(total)
 
 
 def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float) -> Any:
