@@ -84,7 +84,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix, as far as it fits. ValueError unless 2-D."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return _set(tensor, np.eye(*tensor.shape))
+    return _set(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:

@@ -110,7 +110,9 @@ def draw_mistakes(evaluation: Evaluation, names: Sequence[str], path: Path, most
         axes.axis("off")
     for axes, place, image in zip(grid, wrong, images):
         axes.imshow(_as_picture(image), cmap="gray")
-        axes.set_title(f"{names[evaluation.targets[place]]} → {names[evaluation.predictions[place]]}", fontsize=7)
+        axes.set_title(
+            f"{names[int(evaluation.targets[place])]} → {names[int(evaluation.predictions[place])]}", fontsize=7
+        )
     _save(figure, path)
 
 

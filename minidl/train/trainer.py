@@ -144,8 +144,8 @@ class Trainer:
             raise explain(self, "a gradient is not finite", inputs, targets, before)
         self.optimizer.step()
         self.step += 1
-        self.loss_sum += value * len(targets)
-        self.seen += len(targets)
+        self.loss_sum += value * targets.shape[0]
+        self.seen += targets.shape[0]
 
     def _batches(self) -> Iterator[Any]:
         """The batches of the present epoch; after a resume, those that are left of it, in the same order."""
