@@ -26,5 +26,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     begin = 0
     with no_grad():
         for parameter, size in zip(parameters, sizes):
-            parameter.data = vec.detach()[begin : begin + size].reshape(parameter.shape).clone()
+            parameter.data = vec.detach()[begin : begin + size].reshape(parameter.shape).clone()  # type: ignore[misc]
             begin += size
