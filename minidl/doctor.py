@@ -147,6 +147,7 @@ def advice(units: list[str], libraries: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Print the report."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -155,7 +156,7 @@ def main() -> None:
     for title, rows in (("This machine", report.machine), ("Optional packages", report.packages)):
         table = Table(title=title, show_header=False, title_justify="left")
         for name, value in rows.items():
-            table.add_row(name, value)
+            table.add_row(name, escape(value))  # square brackets are markup to rich
         console.print(table)
     console.print("What to change:" if report.advice else "Nothing to change: all is well.")
     for sentence in report.advice:

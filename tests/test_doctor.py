@@ -51,5 +51,5 @@ def test_it_prints(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "gemm_rate", lambda: 1e9)
     doctor.main()
     text = capsys.readouterr().out
-    for part in ("This machine", "Optional packages", "vector units", "BLAS"):
+    for part in ("This machine", "Optional packages", "vector units", "BLAS", "minidl[gpu]"):
         assert part in text
