@@ -19,6 +19,8 @@ def linear_samples(s):
     yield s.sample("no features", s.floats(2, 0), s.floats(4, 0), s.floats(4))
     yield s.sample("no outputs", s.floats(2, 3), s.floats(0, 3), s.floats(0))
     yield s.sample("weight vector", s.floats(5, 3), s.floats(3))
+    yield s.sample("expanded weight", s.floats(3, 4), s.expanded(s.floats(5, 1), 5, 4), s.floats(5))
+    yield s.sample("sliced batches", s.sliced(2, 3, 4), s.sliced(5, 4), s.sliced(5))
     yield s.sample("one", s.floats(1, 1), s.floats(1, 1), s.floats(1))
 
 
@@ -28,7 +30,12 @@ def linear_errors(s):
     yield error("types", RuntimeError, "same dtype", s.floats(5, 3), s.floats(4, 3).astype("float32"))
 
 
-op("nn.functional.linear", linear_samples, errors=linear_errors)
+op(
+    "nn.functional.linear",
+    linear_samples,
+    tolerance={"float16": 1e-2, "bfloat16": 8e-2},
+    errors=linear_errors,
+)
 
 
 def bilinear_samples(s):
@@ -36,13 +43,18 @@ def bilinear_samples(s):
     yield s.sample("no bias", s.floats(5, 3), s.floats(5, 2), s.floats(4, 3, 2))
     yield s.sample("3d", s.floats(2, 5, 3), s.floats(2, 5, 2), s.floats(4, 3, 2), s.floats(4))
     yield s.sample("transposed", s.floats(3, 5).T, s.floats(2, 5).T, s.floats(2, 3, 4).T, s.floats(4))
+    yield s.sample("sliced", s.sliced(3, 4), s.sliced(3, 2), s.sliced(5, 4, 2))
+    yield s.sample("one", s.floats(2, 3, 4), s.floats(2, 3, 2), s.floats(1, 4, 2), s.floats(1))
+    yield s.sample("no rows", s.floats(0, 4), s.floats(0, 2), s.floats(5, 4, 2))
 
 
 op(
     "nn.functional.bilinear",
     bilinear_samples,
+    tolerance={"float16": 2e-2, "bfloat16": 1e-1},
     errors=lambda s: [
         error("features", RuntimeError, "in1", s.floats(5, 2), s.floats(5, 2), s.floats(4, 3, 2)),
+        error("bias", RuntimeError, "bias", s.floats(5, 3), s.floats(5, 2), s.floats(4, 3, 2), s.floats(3)),
         error("batch", RuntimeError, "batch", s.floats(4, 3), s.floats(5, 2), s.floats(4, 3, 2)),
     ],
 )

@@ -30,7 +30,7 @@ class Linear(Operator):
             rows = math.prod(g.shape[:-1])
             g = g.reshape((rows, g.shape[-1]))
             x = x.reshape((rows, x.shape[-1])) if needs[1] else None
-        dweight = multiply(g.mT, x) if needs[1] else None
+        dweight = multiply(g.T, x) if needs[1] else None
         if not needs[2]:
             return dx, dweight, None
         return dx, dweight, g.sum(0) if isinstance(g, Tensor) or g.dtype.itemsize > 2 else ops.sum(g, 0)
@@ -67,13 +67,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _add_bias(y: Any, bias: Any) -> Any:
-    z = y + bias
-    if z.shape != y.shape:
+    missing = y.ndim - bias.ndim
+    if missing < 0 or any(n not in (1, m) for n, m in zip(bias.shape, y.shape[missing:])):
         raise RuntimeError(
             f"linear(): bias {list(bias.shape)} cannot be expanded to the result {list(y.shape)}; it must be "
             "(out_features)"
         )
-    return z
+    return y + bias
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
@@ -98,5 +98,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
             "differ in their last dimension only"
         )
     out, n1, n2 = weight.shape
+    if bias is not None and bias.shape != (out,):
+        raise RuntimeError(f"bilinear(): bias {list(bias.shape)} must be (out), which is ({out},) by weight")
     products = ops.unsqueeze(input1, -1) * ops.unsqueeze(input2, -2)
     return linear(products.reshape((*input1.shape[:-1], n1 * n2)), weight.reshape((out, n1 * n2)), bias)
