@@ -214,3 +214,25 @@ op(
     tolerance=LOOSE,
     errors=lambda s: [error("1-d", RuntimeError, "at least 2 dimensions", s.floats(3))],
 )
+
+
+def positive_definite(s, *shape):
+    root = s.floats(*shape)
+    return root @ root.swapaxes(-1, -2) + 3 * np.eye(shape[-1])
+
+
+# Values only: the factor is defined for symmetric matrices, which finite differences would leave. Its derivatives are
+# checked in tests/test_linear_algebra.py.
+op(
+    "linalg.cholesky",
+    lambda s: [
+        s.sample("lower", positive_definite(s, 3, 3), order=0),
+        s.sample("upper", positive_definite(s, 4, 4), upper=True, order=0),
+        s.sample("batches", positive_definite(s, 2, 3, 3), order=0),
+        s.sample("one", positive_definite(s, 1, 1), order=0),
+        s.sample("empty", s.floats(0, 3, 3), order=0),
+    ],
+    dtypes=("float32", "float64"),
+    tolerance={"float32": 1e-4},
+    errors=lambda s: [error("not square", RuntimeError, "square", s.floats(2, 3))],
+)

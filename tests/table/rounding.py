@@ -27,3 +27,18 @@ op(
     ],
     method=False,
 )
+
+for _name in ("clamp_min", "clamp_max"):
+    op(
+        _name,
+        lambda s: [
+            s.sample("number", s.floats(3, 4), 0.3),
+            s.sample("tensor", s.floats(3, 4), s.floats(4)),
+            s.sample("scalar tensor", s.sliced(3, 4), s.floats()),
+            s.sample("zero-dimensional", s.floats(), -0.5),
+            s.sample("empty", s.floats(0, 4), 0.1),
+        ],
+        inplace=True,
+        kinks="values that equal the bound get the whole gradient",
+        errors=lambda s: [error("shapes", RuntimeError, "broadcast|must match", s.floats(3), s.floats(4))],
+    )

@@ -19,10 +19,10 @@ TOLERANCE = {"float64": 1e-6, "float32": 2e-5, "float16": 6e-3, "bfloat16": 5e-2
 
 
 def resolve(root: Any, name: str) -> Callable:
-    """The function ``name`` (dotted) of minidl or torch."""
+    """The function ``name`` (dotted) of minidl or torch; a property as the function that computes it."""
     for part in name.split("."):
         root = getattr(root, part)
-    return root
+    return root.fget if isinstance(root, property) else root
 
 
 def numpy_type(dtype: str) -> np.dtype:

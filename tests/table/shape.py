@@ -282,3 +282,30 @@ op(
     ],
     **VIEW,
 )
+
+op(
+    "Tensor.T",
+    lambda s: [
+        s.sample("matrix", s.floats(3, 4)),
+        s.sample("empty", s.floats(0, 2)),
+        s.sample("sliced", s.sliced(2, 3)),
+    ],
+    torch=lambda x: x.T,
+    dtypes=ALL,
+    linear=True,
+    method=False,
+)
+op(
+    "Tensor.mT",
+    lambda s: [
+        s.sample("matrix", s.floats(3, 4)),
+        s.sample("batches", s.floats(2, 3, 4)),
+        s.sample("empty", s.floats(2, 0, 4)),
+        s.sample("transposed", s.floats(4, 3, 2).T),
+    ],
+    torch=lambda x: x.mT,
+    dtypes=ALL,
+    linear=True,
+    method=False,
+    errors=lambda s: [error("vector", RuntimeError, "mT", s.floats(3))],
+)
