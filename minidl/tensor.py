@@ -66,7 +66,11 @@ class Tensor:
 
     __array_priority__ = 1000  # NumPy's operators step back: array * Tensor is a Tensor
 
-    if TYPE_CHECKING:  # methods that minidl.methods attaches
+    if TYPE_CHECKING:  # what slots say no types of, and methods that minidl.methods attaches
+        _data: Any
+        _hooks: list | None
+        _view: View | None
+        _counter: list[int]
 
         def __getattr__(self, name: str) -> Any: ...
         def __add__(self, other: Any) -> Tensor: ...

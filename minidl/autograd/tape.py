@@ -70,6 +70,15 @@ class Operator:
         "trace",
     )
 
+    # Declared here because slots say no types.
+    _saved: Any
+    _inputs: Any
+    _origins: Any
+    edges: Any
+    outputs: Any
+    hooks: Any
+    needs: Any
+
     broadcasts = False
     is_view = False
     materialize = True

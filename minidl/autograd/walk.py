@@ -43,9 +43,10 @@ def backward(
     )
     walk.run(roots, gradients)
     if inputs is not None:
-        for tensor, edge in zip(targets, wanted):
-            if walk.wanted[edge] is not None:
-                add_to_grad(tensor, walk.wanted[edge], create_graph)
+        found: Any = walk.wanted
+        for tensor, edge in zip(targets, wanted or ()):
+            if found[edge] is not None:
+                add_to_grad(tensor, found[edge], create_graph)
 
 
 def grad(

@@ -182,7 +182,7 @@ class Digits(Pictures):
             from sklearn.datasets import load_digits
         except ImportError:
             raise ImportError("Digits come with scikit-learn: pip install 'minidl[data]'") from None
-        found = load_digits()
+        found: Any = load_digits()
         test = np.arange(len(found.target)) % 5 == 4
         chosen = ~test if train else test
         images = np.round(found.images[chosen] * (255 / 16)).astype(np.uint8)

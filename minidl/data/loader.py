@@ -66,7 +66,7 @@ class DataLoader:
         elif sampler is None and not self._iterable:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         if batch_sampler is None and batch_size is not None and not self._iterable:
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+            batch_sampler = BatchSampler(sampler or (), batch_size, drop_last)
         self.batch_size, self.drop_last, self.sampler, self.batch_sampler = (
             batch_size,
             drop_last,
@@ -158,7 +158,7 @@ class Fetcher:
         assert self.iterator is not None
         if not self.batches:
             sample = next(self.iterator, END)
-            return sample if sample is END else self.collate(sample)
+            return sample if sample is END else self.collate(sample)  # type: ignore[arg-type]
         samples = list(islice(self.iterator, self.batch_size))
         if not samples or (self.drop_last and len(samples) < (self.batch_size or 0)):
             return END

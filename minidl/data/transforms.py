@@ -185,7 +185,7 @@ class RandomAffine:
         x = _image(type(self).__name__, image)
         draw, (h, w) = random.generator(), x.shape[-2:]
         angle, shear = (math.radians(draw.uniform(*r)) for r in (self.degrees, self.shear))
-        factor = draw.uniform(*self.scale) if self.scale is not None else 1.0
+        factor = draw.uniform(self.scale[0], self.scale[1]) if self.scale is not None else 1.0
         dx, dy = (draw.uniform(-t, t) for t in self.translate) if self.translate is not None else (0.0, 0.0)
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         matrix = factor * turn @ np.array([[1.0, math.tan(shear)], [0.0, 1.0]])
@@ -246,7 +246,7 @@ class RandomErasing:
             return image
         h, w = x.shape[-2:]
         for _ in range(10):
-            area = h * w * draw.uniform(*self.scale)
+            area = h * w * draw.uniform(self.scale[0], self.scale[1])
             aspect = math.exp(draw.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
             a, b = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if 0 < a < h and 0 < b < w:

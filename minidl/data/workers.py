@@ -115,7 +115,7 @@ class Workers:
         # fork starts in milliseconds and shares the data set's memory; where it is missing, spawn copies the data set.
         if method is None:
             method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-        context = multiprocessing.get_context(method) if isinstance(method, str) else method
+        context: Any = multiprocessing.get_context(method) if isinstance(method, str) else method
         self.timeout, self.count = loader.timeout, loader.num_workers
         self.ahead, self.persistent = loader.prefetch_factor, loader.persistent_workers
         self.pipes, self.processes = [], []

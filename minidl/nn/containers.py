@@ -30,7 +30,8 @@ class _Numbered(Module):
         return self._modules[self._name(index)]
 
     def _part(self, items: list) -> Any:
-        return type(self)([module for _, module in items])
+        make: Any = type(self)
+        return make([module for _, module in items])
 
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._name(index), module)

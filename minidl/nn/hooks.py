@@ -19,10 +19,11 @@ class Hook:
 
 def register(module: Any, kind: str, function: Callable, prepend: bool, **settings: bool) -> RemovableHandle:
     """Add a hook of a kind ("forward_pre", "forward", "backward_pre", "backward")."""
-    if module._hooks is None:
-        module.__dict__["_hooks"] = {"forward_pre": [], "forward": [], "backward_pre": [], "backward": []}
-    hook = Hook(function, **settings)
-    registered = module._hooks[kind]
+    kinds = ("forward_pre", "forward", "backward_pre", "backward")
+    every: dict[str, list] = module._hooks or {name: [] for name in kinds}
+    module.__dict__["_hooks"] = every
+    hook: Any = Hook(function, **settings)
+    registered = every[kind]
     registered.insert(0, hook) if prepend else registered.append(hook)
     return RemovableHandle(registered, hook)
 

@@ -354,7 +354,7 @@ class Module:
             for value in module._parameters.values():
                 if value is not None:
                     with no_grad():
-                        value.data = function(value.detach())
+                        value.data = function(value.detach())  # type: ignore[attr-defined]
                         if value.grad is not None:
                             gradient, value.grad = value.grad, None
                             value.grad = function(gradient.detach())

@@ -93,7 +93,7 @@ def unary(name: str, operator: Operator, input: Any) -> Any:
 
 def _function(base: type[OfInput | OfOutput], name: str, function: str, slope: Any, doc: str) -> Any:
     """The public function ``name``: NumPy's ``function``, whose derivative is ``slope`` of its input or its output."""
-    kind = type(name.capitalize(), (base,), {"function": function, "slope": staticmethod(slope), "__doc__": doc})
+    kind: Any = type(name.capitalize(), (base,), {"function": function, "slope": staticmethod(slope), "__doc__": doc})
 
     def call(input: Any) -> Any:
         return unary(name, kind(), input)

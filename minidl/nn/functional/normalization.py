@@ -273,7 +273,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
         eps: the spacing of the type's numbers at 1, if None.
     """
     sizes = _check_normalized("rms_norm", input, normalized_shape, weight=weight)
-    eps = dtypes.finfo(input.dtype).eps if eps is None else eps
+    eps = float(dtypes.finfo(input.dtype).eps) if eps is None else eps
     x = input.to(dtypes.float32) if input.dtype.itemsize < 4 else input
     y = x * ((x * x).mean(tuple(range(-len(sizes), 0)), keepdim=True) + eps).rsqrt()
     return (y if weight is None else y * weight).to(input.dtype)
