@@ -14,9 +14,9 @@ import numpy as np
 
 from minidl_kernels.convolution import output_size
 from minidl_kernels.rows import widen
-from minidl_kernels.threads import in_parallel, one_blas_thread
+from minidl_kernels.threads import in_parallel, one_blas_thread, slices
 
-BLOCK = 1 << 19  # values of columns in a block: two megabytes of float32
+BLOCK = 1 << 18  # values of columns in a block: one megabyte of float32
 
 
 def forward(x: Any, w: Any, bias: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Any:
@@ -176,8 +176,11 @@ def _matrices(w: Any, groups: int) -> list:
 
 
 def _each(block: Any, images: int, width: int) -> list:
-    """``block`` of every block of images, on a thread a core with BLAS at one thread each."""
+    """``block`` of every block of images, on a thread a core with BLAS at one thread each; the results in order."""
     step = max(min(BLOCK // max(width, 1), images), 1)
     parts = [slice(i, min(i + step, images)) for i in range(0, images, step)]
-    with one_blas_thread(len(parts) > 1):
-        return in_parallel(block, parts)
+    if len(parts) == 1:
+        return [block(parts[0])]
+    with one_blas_thread():
+        runs = in_parallel(lambda some: [block(part) for part in parts[some]], slices(len(parts)))
+    return [result for run in runs for result in run]
