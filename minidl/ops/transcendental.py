@@ -265,7 +265,8 @@ class Pow(Operator):
         to_a = to_b = None
         if self.needs[0]:
             if isinstance(b, (int, float)):
-                to_a = g * (b * a ** (b - 1)) if b != 0 else g * 0
+                slope = a if b == 2 else a ** (b - 1)  # squares are most of what is asked for
+                to_a = g * (b * slope) if b != 0 else g * 0
             else:
                 to_a = ops.where(b == 0, 0.0, g * (b * a ** (b - 1)))
         if self.needs[1]:
