@@ -107,7 +107,7 @@ def test_element_types_match_pytorch(op, sample, dtype):
     assert_same(op, ours, expected, op.tolerance.get(dtype, TOLERANCE.get(dtype, 1e-6)), dtype)
 
 
-FIRST = [(op, s) for op, s in SAMPLES if order_of(op, s) >= 1 and op.compare == "values"]
+FIRST = [(op, s) for op, s in SAMPLES if order_of(op, s) >= 1 and op.compare == "values" and not s.kink]
 SECOND = [(op, s) for op, s in FIRST if order_of(op, s) >= 2]
 
 

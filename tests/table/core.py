@@ -34,14 +34,15 @@ class Constant:
 class Sample:
     """One call: ``args`` and ``kwargs`` with arrays where the operator takes tensors (inside lists and tuples too).
 
-    ``order`` (0, 1, 2) lowers the operator's order of differentiation for this sample: at a kink, or where PyTorch's
-    gradient is not the derivative.
+    ``order`` (0, 1, 2) lowers the operator's order of differentiation for this sample, where PyTorch's gradient is not
+    the derivative. At a ``kink`` the gradient is a convention: PyTorch's is the reference, finite differences are not.
     """
 
     name: str
     args: tuple
     kwargs: dict
     order: int | None = None
+    kink: bool = False
 
 
 @dataclass
@@ -95,8 +96,8 @@ class Samples:
     def constant(self, array: np.ndarray) -> Constant:
         return Constant(array)
 
-    def sample(self, name: str, *args: Any, order: int | None = None, **kwargs: Any) -> Sample:
-        return Sample(name, args, kwargs, order)
+    def sample(self, name: str, *args: Any, order: int | None = None, kink: bool = False, **kwargs: Any) -> Sample:
+        return Sample(name, args, kwargs, order, kink)
 
 
 @dataclass

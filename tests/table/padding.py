@@ -23,6 +23,11 @@ def samples(s):
         yield s.sample(f"{mode} 3d", s.floats(1, 2, 3, 4, 3), (1, 2, 0, 3, 2, 1), mode)
         yield s.sample(f"{mode} channels last", channels_last(s.floats(2, 3, 4, 5)), (1, 1, 2, 2), mode)
     yield s.sample("replicate negative", s.floats(2, 3, 5), (-1, 2), "replicate")
+    for before, after in ((1, -2), (-2, 2), (-1, -1), (2, -1)):
+        yield s.sample(f"circular cut {before} {after}", s.floats(2, 3, 4), (before, after), "circular")
+    yield s.sample("circular all cut", s.floats(2, 3, 4), (0, -4), "circular")
+    yield s.sample("replicate more than there is", s.floats(2, 3, 4), (-5, 5), "replicate")
+    yield s.sample("reflect negative", s.floats(2, 3, 4, 5), (-2, 3, 1, -1), "reflect")
     yield s.sample("circular whole", s.floats(2, 3, 4), (4, 4), "circular")
     for i in range(8):
         ndim = int(s.rng.integers(1, 5))
@@ -50,6 +55,11 @@ op(
             "reflect",
         ),
         error("circular too far", RuntimeError, "more than once", s.floats(1, 2, 3), (4, 0), "circular"),
+        error("cut more than there is", RuntimeError, "negative output size", s.floats(2, 2), (3, -3)),
+        error("nothing left", RuntimeError, "leaves nothing", s.floats(1, 2, 4), (0, -4), "replicate"),
+        error("value", RuntimeError, "value argument", s.floats(1, 2, 4), (1, 1), "reflect", 1.0),
+        error("value too large", RuntimeError, "not between 0 and 255", s.ints(3, dtype="uint8"), (1, 1), value=300),
+        error("value nan", RuntimeError, "overflow", s.ints(3), (1, 1), value=float("nan")),
         error("mode", NotImplementedError, "Unrecognised padding mode", s.floats(1, 2, 3), (1, 1), "mirror"),
         error("rank", NotImplementedError, "non-constant", s.floats(3), (1, 1), "reflect"),
     ],

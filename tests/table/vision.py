@@ -34,6 +34,8 @@ def interpolate_samples(s):
     yield s.sample("int size", x, 6)
     yield s.sample("two factors", x, scale_factor=(0.5, 2.3), mode="bilinear")
     yield s.sample("recomputed", x, scale_factor=1.3, mode="bilinear", recompute_scale_factor=True)
+    yield s.sample("same size", x, scale_factor=1.15, mode="bilinear")
+    yield s.sample("empty batch", s.floats(0, 3, 4, 5), 6, mode="bilinear")
     yield s.sample("to one", x, size=1, mode="bilinear", align_corners=True)
     yield s.sample("sliced", s.sliced(2, 3, 4, 5), size=(3, 7), mode="bilinear")
 
@@ -50,6 +52,8 @@ op(
         error("mode for rank", NotImplementedError, "bilinear", s.floats(1, 1, 2), 3, mode="bilinear"),
         error("align nearest", ValueError, "align_corners", s.floats(1, 1, 2), 3, align_corners=True),
         error("sizes", ValueError, "spatial dimensions", s.floats(1, 1, 2, 2), (3, 3, 3)),
+        error("size float", TypeError, "tuple of ints", s.floats(1, 1, 2, 2), 2.5),
+        error("whole numbers", NotImplementedError, "not implemented for", s.ints(1, 1, 2, 2), 3, mode="bilinear"),
         error("size 0", RuntimeError, "greater than 0", s.floats(1, 1, 2, 2), 0),
     ],
 )
@@ -67,6 +71,17 @@ def grid_samples(s):
                     name = f"{mode} {ndim}d {padding} align {align}"
                     x = s.floats(*shape)
                     yield s.sample(name, x, grid, mode=mode, padding_mode=padding, align_corners=align, order=order)
+                    # Places at whole values, edges and folds.
+                    sides = (5 if align else 4,) * ndim
+                    x, grid = s.floats(shape[0], 3, *sides), s.ints(shape[0], *out, ndim, low=-7, high=8) / 4
+                    kinks = {"mode": mode, "padding_mode": padding, "align_corners": align, "kink": True}
+                    yield s.sample(f"{name} kinks", x, grid, **kinks)
+    x = s.floats(1, 2, 1, 3)
+    for padding in ("border", "reflection"):
+        yield s.sample(
+            f"one row {padding}", x, s.floats(1, 2, 3, 2), padding_mode=padding, align_corners=True, kink=True
+        )
+    yield s.sample("sliced", s.sliced(1, 2, 3, 4), s.sliced(1, 3, 2, 2) / 2, align_corners=False)
 
 
 op(
@@ -81,6 +96,14 @@ op(
         error("padding", ValueError, "padding_mode", s.floats(1, 1, 2, 2), s.floats(1, 2, 2, 2), padding_mode="wrap"),
         error(
             "grid", RuntimeError, "size 2 in its last", s.floats(1, 1, 2, 2), s.floats(1, 2, 2, 3), align_corners=True
+        ),
+        error(
+            "types",
+            RuntimeError,
+            "dtype",
+            s.floats(1, 1, 2, 2).astype("float32"),
+            s.floats(1, 2, 2, 2),
+            align_corners=True,
         ),
         error("batch", RuntimeError, "batch", s.floats(2, 1, 2, 2), s.floats(1, 2, 2, 2), align_corners=True),
     ],

@@ -43,7 +43,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         value: the constant; 0 if None.
 
     Raises:
-        RuntimeError: an odd number of sides, or more than there are dimensions; padding that the mode has no values for.
+        RuntimeError: an odd number of sides, or more than there are dimensions; padding that the mode has no values for;
+            a value that the type does not hold, or one given to another mode than "constant".
+        NotImplementedError: an unknown mode, or a number of sides that the mode is not defined for.
     """
     sides = tuple(int(p) for p in pad)
     if len(sides) % 2:
@@ -54,19 +56,21 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             f"{len(sides)} and input of dimension {input.ndim}"
         )
     pairs = list(zip(sides[::2], sides[1::2]))
-    _check_sizes(input, pairs)
+    _check_sizes(input, pairs, mode)
     if mode == "constant":
         every = [(0, 0)] * (input.ndim - len(pairs)) + pairs[::-1]
-        return apply(ConstantPad(tuple(every), 0 if value is None else value), input)
+        return apply(ConstantPad(tuple(every), 0 if value is None else _held(value, raw(input).dtype)), input)
     if mode not in _INDEX:
         raise NotImplementedError(f"Unrecognised padding mode {mode}; choose constant, reflect, replicate or circular")
     if value is not None and value != 0:
-        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument, but got value={value}')
     if not 1 <= len(pairs) <= 3 or input.ndim not in (len(pairs) + 1, len(pairs) + 2):
         raise NotImplementedError(
             f"pad: only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: {len(sides)} sides need "
             f"an input of {len(pairs) + 1} or {len(pairs) + 2} dimensions, got shape {list(input.shape)}"
         )
+    if mode != "circular" and not any(n + a + b for n, (a, b) in zip(input.shape[::-1], pairs)):
+        raise RuntimeError(f"pad: input {list(input.shape)} is too small: padding {list(sides)} leaves nothing of it")
     y = input
     for axis, (before, after) in zip(range(-1, -input.ndim - 1, -1), pairs):
         if before or after:
@@ -75,9 +79,22 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     return y
 
 
-def _check_sizes(input: Any, pairs: list) -> None:
+def _held(value: Any, dtype: Any) -> Any:
+    """``value``, if the type holds it: whole types hold no NaN and have bounds."""
+    if dtype.kind in "iu":
+        bounds = np.iinfo(dtype)
+        if not bounds.min <= value <= bounds.max:
+            raise RuntimeError(
+                f"pad: value cannot be converted to type {dtype} without overflow: {value} is not between {bounds.min} "
+                f"and {bounds.max}; convert the input first, with .float()"
+            )
+    return value
+
+
+def _check_sizes(input: Any, pairs: list, mode: str) -> None:
     for axis, (before, after) in zip(range(-1, -input.ndim - 1, -1), pairs):
-        if input.shape[axis] + before + after < 0:
+        cut = min(before, 0) + min(after, 0) if mode in ("constant", "circular") else before + after
+        if input.shape[axis] + cut < 0:
             raise RuntimeError(
                 f"pad: The input size {input.shape[axis]}, plus negative padding {before} and {after}, resulted in a "
                 f"negative output size, which is invalid. Check dimension {axis + input.ndim} of your input."
@@ -101,12 +118,14 @@ def _replicate(n: int, before: int, after: int, dim: int) -> Any:
 
 
 def _circular(n: int, before: int, after: int, dim: int) -> Any:
-    if before > n or after > n:
+    # What negative sides cut off is gone before the ends meet.
+    first, kept = max(-before, 0), n + min(before, 0) + min(after, 0)
+    if before > kept or after > kept:
         raise RuntimeError(
             f"pad: Padding value causes wrapping around more than once: padding ({before}, {after}) at dimension {dim} of "
             f"size {n}"
         )
-    return np.arange(-before, n + after) % max(n, 1)
+    return first + np.arange(-max(before, 0), kept + max(after, 0)) % max(kept, 1)
 
 
 _INDEX = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}

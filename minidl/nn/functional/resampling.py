@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from itertools import product
 from typing import Any
 
@@ -39,7 +40,9 @@ def interpolate(
 
     Raises:
         ValueError: neither or both of ``size`` and ``scale_factor``; another number of dimensions.
-        NotImplementedError: a mode that does not fit the number of dimensions; ``antialias``.
+        TypeError: a size that is no whole number.
+        NotImplementedError: a mode that does not fit the number of dimensions; whole numbers, but for the nearest modes;
+            ``antialias``.
     """
     ndim = input.ndim - 2
     if mode not in _MODES or ndim not in _MODES[mode]:
@@ -58,7 +61,7 @@ def interpolate(
         raise ValueError(f"{which}{'' if size is None else ' should be defined'}")
     factors: tuple = (None,) * ndim
     if size is not None:
-        sizes = _of_each("size", size, ndim)
+        sizes = _whole_sizes(_of_each("size", size, ndim))
         if recompute_scale_factor:
             raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     else:
@@ -66,11 +69,15 @@ def interpolate(
         sizes = tuple(math.floor(n * f) for n, f in zip(input.shape[2:], factors))
         if recompute_scale_factor:
             factors = (None,) * ndim
-    sizes = tuple(int(n) for n in sizes)
     if min((*sizes, *input.shape[2:])) <= 0:
         raise RuntimeError(
             f"interpolate: Input and output sizes should be greater than 0, but got input (H, W, …): "
             f"{list(input.shape[2:])} output {list(sizes)}"
+        )
+    if not input.dtype.is_floating_point and not mode.startswith("nearest"):
+        raise NotImplementedError(
+            f"interpolate: mode '{mode}' is not implemented for {input.dtype}, whose values have none in between; convert "
+            "the input first, with .float(), or choose mode='nearest'"
         )
     wide = input.dtype.itemsize < 4 and input.dtype.is_floating_point
     y = input.float() if wide else input
@@ -96,9 +103,20 @@ def _of_each(argument: str, value: Any, ndim: int) -> tuple:
     return values
 
 
+def _whole_sizes(sizes: tuple) -> tuple[int, ...]:
+    if any(isinstance(n, bool) for n in sizes):
+        raise TypeError(f"interpolate(): argument 'size' must be int or tuple of ints, but got {sizes}")
+    try:
+        return tuple(operator.index(n) for n in sizes)
+    except TypeError:
+        raise TypeError(f"interpolate(): argument 'size' must be int or tuple of ints, but got {sizes}") from None
+
+
 def _resample(x: Any, axis: int, out: int, factor: float | None, mode: str, align_corners: bool) -> Any:
     """One dimension resampled: a choice of values, or a matrix (out, n) from the old values to the new."""
     n = x.shape[axis]
+    if n == out and "linear" in mode:  # whatever the factor was that led here
+        return x
     step = n / out if factor is None else 1 / factor
     places = np.arange(out)
     if mode.startswith("nearest"):
@@ -158,7 +176,12 @@ def grid_sample(
         align_corners: -1 and 1 are the middles of the outermost values instead of their edges.
 
     Returns:
-        (N, C, H', W'), or (N, C, D', H', W'). Differentiable in both arguments.
+        (N, C, H', W'), or (N, C, D', H', W'). Differentiable in both arguments; where the grid is held at the border, or
+        looks for the nearest value, its gradient is 0.
+
+    Raises:
+        ValueError: an unknown mode.
+        RuntimeError: shapes or types that do not fit together.
     """
     ndim = input.ndim - 2
     if mode not in ("bilinear", "nearest", "bicubic"):
@@ -178,6 +201,11 @@ def grid_sample(
         )
     if mode == "bicubic" and ndim == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
+    if input.dtype != grid.dtype or raw(input).dtype.kind in "iub":
+        raise RuntimeError(
+            f"grid_sampler(): expected input and grid to have the same floating point dtype, but input has {input.dtype} "
+            f"and grid has {grid.dtype}; convert one with .to()"
+        )
     size = tuple(input.shape[2:])
     if 0 in size:
         raise RuntimeError(
@@ -190,7 +218,7 @@ def grid_sample(
         return _bicubic(input, places, size, padding_mode, align)
     places = [_kept_inside(p, n, padding_mode, align) for p, n in zip(places, size)]
     if mode == "nearest":
-        return _look_up(input, [np.rint(raw(p)) for p in places], size)
+        return _look_up(input, [np.rint(raw(p)) for p in places], size) + _flat(places[0]).unsqueeze(1)
     corners = [np.floor(raw(p)) for p in places]
     offsets = [p - wrap(c) for p, c in zip(places, corners)]
     y = None
@@ -212,24 +240,33 @@ def _kept_inside(x: Any, n: int, padding_mode: str, align: bool) -> Any:
     if padding_mode == "reflection":
         low, span = (0.0, float(n - 1)) if align else (-0.5, float(n))
         if span == 0:
-            return x * 0
-        away = ops.abs(x - low)
+            return _flat(x)
+        away = (x - low) * ops.where(wrap(raw(x) < low), -1.0, 1.0).to(x.dtype)
         folds = wrap(np.floor(raw(away) / span))
         rest = away - folds * span
         x = ops.where(folds % 2 == 0, rest + low, span - rest + low)
-    return x if padding_mode == "zeros" else ops.clamp(x, 0, n - 1)
+    if padding_mode == "zeros":
+        return x
+    held = raw(x).clip(0, n - 1)
+    return ops.where(wrap((held > 0) & (held < n - 1)), x, wrap(held))
+
+
+def _flat(x: Any) -> Any:
+    """0, whatever x is: on the tape, with the gradient 0."""
+    return ops.where(wrap(namespace(raw(x)).zeros(x.shape, bool)), x, 0.0).to(x.dtype)
 
 
 def _look_up(input: Any, places: list, size: tuple) -> Any:
     """The values (N, C, *out) at whole numbers of ``places``, one array (N, *out) a dimension; 0 outside."""
     lead, out = tuple(input.shape[:2]), places[0].shape[1:]
-    inside = np.ones(places[0].shape, bool)
-    index = np.zeros(places[0].shape, np.int64)
+    xp = namespace(raw(input))
+    inside = xp.ones(places[0].shape, bool)
+    index = xp.zeros(places[0].shape, np.int64)
     for place, n in zip(places, size):
         inside &= (place >= 0) & (place <= n - 1)
-        index = index * n + np.clip(np.nan_to_num(place), 0, n - 1).astype(np.int64)
+        index = index * n + xp.clip(xp.nan_to_num(place), 0, n - 1).astype(np.int64)
     flat = input.reshape((*lead, math.prod(size)))
-    index = np.broadcast_to(index.reshape(lead[0], 1, -1), (*lead, math.prod(out)))
+    index = xp.broadcast_to(index.reshape(lead[0], 1, -1), (*lead, math.prod(out)))
     found = ops.gather(flat, 2, wrap(index)).reshape((*lead, *out))
     return found * wrap(inside[:, None].astype(raw(input).dtype))
 
