@@ -202,6 +202,26 @@ def bench_cpu(
     cpu.run(against=against)
 
 
+@app.command("backends")
+@one_line_errors
+def backends_table(debug: Debug = False) -> None:
+    """Which backends run here, on what, and what the others need."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from minidl import backends
+
+    table = Table("backend", "here", "version", "device", "how it is emulated")
+    rows = backends.table()
+    for row in rows:
+        table.add_row(row.name, row.state, row.version, escape(row.device), row.how)
+    console.print(table)
+    for row in rows:
+        if row.remedy:
+            _say(f"{row.name}: {row.missing}; to mend it: {row.remedy}")
+    _say(f"In use: {backends.get_backend()} (choose with minidl.use_backend(name) or MINIDL_BACKEND=name).")
+
+
 @app.command("doctor")
 @one_line_errors
 def doctor(debug: Debug = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import statistics
@@ -106,20 +105,10 @@ def examine() -> Report:
         "CUDA device": "available" if backends.cuda_is_available() else backends.missing_cuda(),
     }
     for package, (purpose, command) in OPTIONAL.items():
-        version = _version(package)
+        version = backends.version_of(package)
         report.packages[package] = f"{version} - {purpose}" if version else f"missing - {purpose}: {command}"
     report.advice = advice(units, libraries)
     return report
-
-
-def _version(package: str) -> str | None:
-    names = [package] if package != "cupy" else ["cupy", "cupy-cuda12x", "cupy-cuda13x"]
-    for name in names:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
 
 
 def advice(units: list[str], libraries: list[dict[str, Any]]) -> list[str]:
@@ -137,7 +126,7 @@ def advice(units: list[str], libraries: list[dict[str, Any]]) -> list[str]:
         )
     if any(lib["num_threads"] > cores() for lib in libraries):
         found.append(f"BLAS uses more threads than the {cores()} cores there are: set OPENBLAS_NUM_THREADS={cores()}.")
-    if _version("numba") and os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
+    if backends.version_of("numba") and os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
         found.append(
             "With the numba backend set OMP_WAIT_POLICY=PASSIVE, or its threads and BLAS's wait for each other."
         )

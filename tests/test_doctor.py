@@ -34,7 +34,7 @@ def test_measurements_are_plausible():
 
 
 def test_advice_names_what_to_change(monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda package: None)
+    monkeypatch.setattr(doctor.backends, "version_of", lambda package: None)
     assert doctor.advice(["avx512f"], [openblas()]) == []
     assert "OPENBLAS_CORETYPE=SkylakeX" in doctor.advice(["avx512f"], [openblas("Haswell")])[0]
     assert doctor.advice(["avx2"], [openblas("Haswell")]) == []

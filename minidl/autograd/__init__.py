@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minidl.autograd import devices as _devices  # noqa: F401 (hangs its guard)
 from minidl.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from minidl.autograd.function import Function
 from minidl.autograd.grad_mode import (

@@ -21,6 +21,7 @@ functions, which take both, one rule serves all orders.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -35,6 +36,10 @@ _clock = count()
 
 # What is called, if anything, when an operator is recorded; it returns a note kept as ``operator.trace``.
 _tracers: list[Any] = []
+
+# What goes around every rule, if anything: called as around(operator, "forward" or "backward", rule, arrays), it returns
+# rule(*arrays). Profilers and guards hang here.
+_around: list[Any] = []
 
 
 class Operator:
@@ -202,11 +207,12 @@ def apply(operator: Operator, *inputs: Any) -> Any:
     if recording:
         operator.needs = needs
         operator._saved = ()
+    forward = partial(_surrounded, operator, "forward", operator.forward) if _around else operator.forward
     if operator.is_view:
-        result = operator.forward(*arrays)
+        result = forward(*arrays)
     else:
         with np.errstate(all="ignore"):  # inf and nan are results, as in PyTorch, not warnings
-            result = operator.forward(*arrays)
+            result = forward(*arrays)
     if type(result) is not tuple:
         out = wrap(result)
         if recording:
@@ -221,6 +227,16 @@ def apply(operator: Operator, *inputs: Any) -> Any:
         for out in outputs:
             _look_into(inputs[0], out, None)
     return outputs
+
+
+def _surrounded(operator: Operator, phase: str, rule: Any, *arrays: Any) -> Any:
+    for around in _around:
+        rule = partial(_call, around, operator, phase, rule)
+    return rule(*arrays)
+
+
+def _call(around: Any, operator: Operator, phase: str, rule: Any, *arrays: Any) -> Any:
+    return around(operator, phase, rule, arrays)
 
 
 def record(operator: Operator, inputs: Any, arrays: list, outputs: tuple[Tensor, ...], results: tuple = ()) -> None:
@@ -337,6 +353,8 @@ class Pass:
         try:
             if self.create_graph and operator.composite is not None:
                 results = _differentiate_composite(operator, gradients)
+            elif _around:
+                results = _surrounded(operator, "backward", operator.backward, *gradients)
             else:
                 results = operator.backward(*gradients)
         finally:
