@@ -41,7 +41,7 @@ def test_advice_names_what_to_change(monkeypatch):
     assert f"OPENBLAS_NUM_THREADS={cores()}" in doctor.advice([], [openblas(threads=cores() + 1)])[0]
     monkeypatch.setattr(doctor, "cores", lambda: 64)
     assert "fewer threads" in doctor.advice([], [openblas(threads=2)])[0]
-    monkeypatch.setattr(doctor, "_version", lambda package: "1.0")
+    monkeypatch.setattr(doctor.backends, "version_of", lambda package: "1.0")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     assert "PASSIVE" in doctor.advice([], [])[0]
 
