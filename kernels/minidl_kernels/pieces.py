@@ -26,13 +26,24 @@ def each_piece(update: Callable[..., None], arrays: tuple, scratch: int = 0) -> 
         _in_float32(update, arrays, scratch)
     elif like.size <= PIECE:
         update(*arrays, *(np.empty(like.shape, like.dtype) for _ in range(scratch)))
-    elif like.ndim == 1 or all(a is None or a.flags.c_contiguous for a in arrays):
-        flat = tuple(None if a is None else a.reshape(-1) for a in arrays)
+    elif (flat := _flattened(arrays)) is not None:
         parts = slices(like.size, None if like.size >= WORTH_THREADS else 1, PIECE)
         in_parallel(lambda part: _walk(update, flat, part, scratch), parts)
     else:
         for i in range(like.shape[0]):
             each_piece(update, tuple(None if a is None else a[i] for a in arrays), scratch)
+
+
+def _flattened(arrays: tuple) -> tuple | None:
+    """The arrays in one dimension, in the order in which they all lie in memory; None if that is not the same."""
+    like = arrays[0]
+    if like.ndim == 1:
+        return arrays
+    order = sorted(range(like.ndim), key=lambda axis: -like.strides[axis])
+    turned = tuple(None if a is None else a.transpose(order) for a in arrays)
+    if not all(a is None or a.flags.c_contiguous for a in turned):
+        return None
+    return tuple(None if a is None else a.reshape(-1) for a in turned)
 
 
 def _walk(update: Callable[..., None], arrays: tuple, part: slice, scratch: int) -> None:

@@ -22,10 +22,9 @@ BLOCK = 1 << 18  # values of columns in a block: one megabyte of float32
 def forward(x: Any, w: Any, bias: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Any:
     """y (N, F, *O). ``padding`` is a pair (before, after) for each dimension."""
     wide = widen(x.dtype)
-    xs = padded(_channels_last(x), padding)
-    n, spatial = len(xs), x.ndim - 2
+    xs, n = _channels_last(x), len(x)
     out = tuple(map(output_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
-    y = np.empty_like(xs, x.dtype, shape=(n, *out, len(w)))
+    y = np.empty_like(xs, x.dtype, "C", shape=(n, *out, len(w)))
     if not y.size:
         return _channels_first(y)
     matrices = _matrices(w.astype(wide, copy=False), groups)
@@ -33,9 +32,10 @@ def forward(x: Any, w: Any, bias: Any, stride: tuple, padding: tuple, dilation: 
     width, filters = w.shape[1], len(w) // groups
 
     def block(part: slice) -> None:
+        framed = padded(xs[part], padding)
         for i, matrix in enumerate(matrices):
             channels, to = slice(i * width, (i + 1) * width), slice(i * filters, (i + 1) * filters)
-            columns = im2col(xs[part, ..., channels], w.shape[2:], stride, dilation, out).astype(wide, copy=False)
+            columns = im2col(framed[..., channels], w.shape[2:], stride, dilation, out).astype(wide, copy=False)
             target = y[part].reshape(-1, len(w))[:, to]
             whole = groups == 1 and y.dtype == wide
             result = np.matmul(columns, matrix, out=target) if whole else columns @ matrix
@@ -45,7 +45,6 @@ def forward(x: Any, w: Any, bias: Any, stride: tuple, padding: tuple, dilation: 
                 target[...] = result
 
     _each(block, n, math.prod(out) * math.prod(w.shape[1:]))
-    assert spatial == len(out)
     return _channels_first(y)
 
 
@@ -83,14 +82,15 @@ def input_gradient(g: Any, w: Any, size: tuple, stride: tuple, padding: tuple, d
 def weight_gradient(x: Any, g: Any, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Any:
     """∂w (F, C / groups, *kernel), summed over blocks in a fixed order."""
     wide = widen(x.dtype)
-    xs, gs = padded(_channels_last(x), padding), np.ascontiguousarray(_channels_last(g))
+    xs, gs = _channels_last(x), np.ascontiguousarray(_channels_last(g))
     n, out, filters, width = len(xs), g.shape[2:], g.shape[1] // groups, x.shape[1] // groups
-    total = np.zeros_like(xs, wide, shape=(groups, math.prod(kernel) * width, filters))
+    total = np.zeros_like(gs, wide, "C", shape=(groups, math.prod(kernel) * width, filters))
 
     def block(part: slice) -> list:
         parts = []
+        framed = padded(xs[part], padding)
         for i in range(groups):
-            columns = im2col(xs[part, ..., i * width : (i + 1) * width], kernel, stride, dilation, out)
+            columns = im2col(framed[..., i * width : (i + 1) * width], kernel, stride, dilation, out)
             rows = gs[part, ..., i * filters : (i + 1) * filters].reshape(-1, filters)
             parts.append(columns.astype(wide, copy=False).T @ rows.astype(wide, copy=False))
         return parts
