@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,20 @@ def each_piece(update: Callable[..., None], arrays: tuple, scratch: int = 0) -> 
     else:
         for i in range(like.shape[0]):
             each_piece(update, tuple(None if a is None else a[i] for a in arrays), scratch)
+
+
+def spread(function: np.ufunc, x: Any, *others: Any) -> Any:
+    """``function(x, *others)``, whose result has the type of ``x``: large arrays that lie alike are shared among cores."""
+    if type(x) is not np.ndarray or x.size < WORTH_THREADS:
+        return function(x, *others)
+    if x.dtype.kind != "f" or any(getattr(a, "shape", None) != x.shape or a.dtype != x.dtype for a in others):
+        return function(x, *others)
+    y = np.empty_like(x)
+    flat = _flattened((x, *others, y))
+    if flat is None:
+        return function(x, *others)
+    in_parallel(lambda part: function(*(a[part] for a in flat[:-1]), out=flat[-1][part]), slices(x.size))
+    return y
 
 
 def _flattened(arrays: tuple) -> tuple | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from minidl import dtypes, ops
 from minidl.autograd.tape import Operator, apply
 from minidl.ops.common import broadcast_shapes, promote
 from minidl.tensor import raw
+from minidl_kernels.pieces import spread
 
 __all__ = ["add", "addcdiv", "addcmul", "deg2rad", "div", "divide", "lerp", "mul", "multiply", "neg", "negative"]
 __all__ += ["positive", "rad2deg", "reciprocal", "rsub", "square", "sub", "subtract", "true_divide"]
@@ -68,7 +71,7 @@ class Add(Elementwise):
         self.alpha = alpha
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a + b if self.alpha == 1 else a + _scaled(b, self.alpha)
+        return spread(np.add, a, b if self.alpha == 1 else _scaled(b, self.alpha))
 
     def backward(self, g: Any) -> Any:
         return g, g if self.alpha == 1 else g * self.alpha
@@ -81,7 +84,7 @@ class Sub(Elementwise):
         self.alpha = alpha
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a - b if self.alpha == 1 else a - _scaled(b, self.alpha)
+        return spread(np.subtract, a, b if self.alpha == 1 else _scaled(b, self.alpha))
 
     def backward(self, g: Any) -> Any:
         return g, g * -self.alpha if self.needs[1] else None
@@ -92,7 +95,7 @@ class Mul(Elementwise):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(b if self.needs and self.needs[0] else None, a if self.needs and self.needs[1] else None)
-        return a * b
+        return spread(np.multiply, a, b)
 
     def backward(self, g: Any) -> Any:
         b, a = self.saved

@@ -11,6 +11,7 @@ from minidl.backends import namespace
 from minidl.ops.common import promote
 from minidl.ops.elementwise import binary
 from minidl_kernels.error_function import error_function
+from minidl_kernels.pieces import spread
 
 __all__ = [
     "acos",
@@ -67,7 +68,7 @@ class OfInput(Operator):
 
     def forward(self, x: Any) -> Any:
         self.save(x)
-        return getattr(namespace(x), self.function)(x)
+        return spread(getattr(namespace(x), self.function), x)
 
     def backward(self, g: Any) -> Any:
         return g * type(self).slope(self.saved)
@@ -80,7 +81,7 @@ class OfOutput(Operator):
     slope: Any
 
     def forward(self, x: Any) -> Any:
-        return self.save(getattr(namespace(x), self.function)(x))
+        return self.save(spread(getattr(namespace(x), self.function), x))
 
     def backward(self, g: Any) -> Any:
         return g * type(self).slope(self.saved)
