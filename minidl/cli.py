@@ -1,4 +1,4 @@
-"""The command line: ``minidl train mnist``, ``minidl doctor``, ``minidl bench cpu``."""
+"""The command line: ``minidl train mnist``, ``minidl doctor``, ``minidl bench``, ``minidl kernels`` and more."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 import minidl
 
@@ -22,9 +23,22 @@ app = typer.Typer(
     help="minidl: a deep-learning engine to learn from.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 train = typer.Typer(help="Train a network.", no_args_is_help=True)
-bench = typer.Typer(help="Measure how fast minidl is.", no_args_is_help=True)
+
+
+class FirstOrKernels(TyperGroup):
+    """A group whose first word may be a subcommand or, as with ``minidl bench softmax``, what to measure."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["kernels", *args]
+        return super().parse_args(ctx, args)
+
+
+bench = typer.Typer(cls=FirstOrKernels, help="Measure how fast minidl is: minidl bench [KERNEL...], or a command.")
+kernels = typer.Typer(help="Read and check the kernels.", no_args_is_help=True)
 app.add_typer(train, name="train")
 app.add_typer(bench, name="bench")
+app.add_typer(kernels, name="kernels")
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
 
@@ -192,14 +206,62 @@ def _network(model: Model, pictures: Any) -> Any:
 @bench.command("cpu")
 @one_line_errors
 def bench_cpu(
-    against: Annotated[str | None, typer.Option(help="Also time 'torch', side by side.")] = None, debug: Debug = False
+    against: Annotated[str | None, typer.Option(help="Also time 'torch', side by side.")] = None,
+    backend: Annotated[str, typer.Option(help="Which kernels: numpy or numba.")] = "numpy",
+    debug: Debug = False,
 ) -> None:
     """The time of training steps, beside PyTorch's with --against torch."""
     if against not in (None, "torch"):
         raise ValueError(f"--against knows 'torch' alone, not {against!r}")
     from minidl.bench import cpu
 
-    cpu.run(against=against)
+    cpu.run(against=against, backend=backend)
+
+
+@bench.command("kernels")
+@one_line_errors
+def bench_kernels(
+    rooms: Annotated[list[str] | None, typer.Argument(metavar="[KERNEL]...", help="Which kernels; all of them.")] = None,
+    backend_names: Annotated[
+        str, typer.Option("--backends", help="Which backends, with commas; those that are not emulated.")
+    ] = "",
+    against: Annotated[str | None, typer.Option(help="Also time 'torch', side by side.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32, float16, bfloat16 or float64.")] = "float32",
+    runs: Annotated[int, typer.Option(min=1, help="Measurements of each.")] = 15,
+    save: Annotated[Path | None, typer.Option(help="Write the results here, as JSON.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Draw rooflines and times into this folder.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Every kernel on every backend, beside what this machine could do at best."""
+    from minidl.bench import kernels as measuring
+    from minidl.bench import plots as drawing
+    from minidl.bench import results
+
+    if dtype not in measuring.TOLERANCE:
+        raise ValueError(f"--dtype knows {', '.join(measuring.TOLERANCE)}, not {dtype!r}")
+    names = [name.strip() for name in backend_names.split(",") if name.strip()]
+    with console.status("Measuring…") as status:
+        say = lambda text: status.update(f"Measuring {text}…")
+        found = measuring.run(rooms or (), names, against, dtype, runs, say=say)
+    measuring.show(found, console)
+    if save is not None:
+        results.save(found, save)
+        _say(f"The results are in {save}; compare with another run: minidl bench compare {save} OTHER.json")
+    if plots is not None:
+        _say("Look at " + ", ".join(str(path) for path in drawing.draw(found, plots)))
+
+
+@bench.command("compare")
+@one_line_errors
+def bench_compare(
+    before: Annotated[Path, typer.Argument(help="The earlier results.")],
+    after: Annotated[Path, typer.Argument(help="The later results.")],
+    debug: Debug = False,
+) -> None:
+    """What became faster or slower between two results."""
+    from minidl.bench import results
+
+    results.show_comparison(results.load(before), results.load(after), console)
 
 
 @app.command("backends")

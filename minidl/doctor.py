@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import numpy as np
 
 import minidl
 from minidl import backends
+from minidl.bench.ceilings import bandwidth, gemm_rate
 from minidl_kernels.threads import cores
 
 VECTOR_UNITS = ("avx512f", "avx2", "avx", "sse4_2", "asimd", "sve")
@@ -60,31 +58,6 @@ def blas() -> list[dict[str, Any]]:
     except ImportError:
         return []
     return [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-
-
-def _best(work: Callable[[], Any], repeats: int = 5) -> float:
-    """Seconds of ``work``: the median of a few runs after one to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
-def bandwidth(megabytes: int = 256) -> float:
-    """Bytes a second that a copy of an array larger than the caches moves (read and written)."""
-    source = np.ones(megabytes << 17)
-    target = np.empty_like(source)
-    return 2 * source.nbytes / _best(lambda: np.copyto(target, source))
-
-
-def gemm_rate(n: int = 1024) -> float:
-    """Operations a second of a float32 matrix product n × n × n."""
-    a = np.ones((n, n), np.float32)
-    out = np.empty_like(a)
-    return 2 * n**3 / _best(lambda: np.matmul(a, a, out=out))
 
 
 def examine() -> Report:

@@ -1,0 +1,212 @@
+"""Every kernel of every backend, timed in turn, beside this machine's measured ceilings and, if wanted, PyTorch.
+
+    minidl bench softmax layer_norm --against torch --save results.json --plots folder
+
+Each answer is compared with the reference's before it is timed. Backends that are only emulated here are left out, for
+their times say nothing, unless they are asked for by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl import backends
+from minidl.bench import cases as known
+from minidl.bench import ceilings as limits
+from minidl.bench import timing
+from minidl.bench.results import Results, Row, here
+
+TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+def worth_timing() -> list[str]:
+    """The backends whose times mean something on this machine."""
+    return [row.name for row in backends.table() if row.state == "available"]
+
+
+def run(
+    rooms: Sequence[str] = (),
+    names: Sequence[str] = (),
+    against: str | None = None,
+    dtype: str = "float32",
+    runs: int = 15,
+    sizes: str | None = None,
+    say: Any = lambda text: None,
+) -> Results:
+    """Measure ``rooms`` (all) on the backends ``names`` (those that are not emulated).
+
+    ``against`` may be "torch"; ``sizes`` one of "tiny", "cpu", "cuda" instead of what suits each backend; ``say`` is told
+    what is being measured.
+
+    Raises:
+        ValueError: an unknown room, backend or library, or kernels whose answers differ.
+        ImportError: PyTorch, or what a backend needs, is missing; says how to get it.
+    """
+    rooms = list(rooms) or known.rooms()
+    names = list(names) or worth_timing()
+    for room in rooms:
+        if room not in known.rooms():
+            raise ValueError(f"nothing to measure in {room!r}; there are {', '.join(known.rooms())}")
+    for name in names:
+        backends._check_backend(name)
+        backends.require(name)
+        backends.announce(name)
+    devices = list(dict.fromkeys(backends.device_type(name) for name in names))
+    torch = _torch(against)
+    say("the machine's ceilings: a copy and a matrix product")
+    found = Results([], {d: limits.measure(d, dtype if d == "cuda" else "float32") for d in devices}, **here())
+    for device in devices:
+        group = [name for name in names if backends.device_type(name) == device]
+        for room in rooms:
+            for emulated in (False, True):
+                mine = [name for name in group if backends.emulated(name) == emulated]
+                kind = sizes or ("tiny" if emulated else device)
+                for size in known.SIZES[room][kind] if mine else ():
+                    say(f"{room} {' × '.join(map(str, size))} on {device}")
+                    found.rows += measure(room, size, mine, device, found.ceilings[device], torch, dtype, runs)
+    return found
+
+
+def measure(
+    room: str,
+    size: tuple[int, ...],
+    names: Sequence[str],
+    device: str,
+    ceilings: limits.Ceilings,
+    torch: Any = None,
+    dtype: str = "float32",
+    runs: int = 15,
+) -> list[Row]:
+    """Time the operations of one room at one size on some backends of one device, the reference first."""
+    arrays = known.Arrays(importlib.import_module("cupy") if device == "cuda" else np, dtype)
+    ours, rows = timing.clock(device), []
+    peer = known.Peer(torch, device) if torch is not None and _peer_has(torch, device) else None
+    for case in known.build(room, size, arrays):
+        works, implementations = {}, {}
+        for name, module, ran in _modules(room, names):
+            works[name], implementations[name] = case.ours(module), ran
+        _check_answers(case, {"the reference": case.ours(backends._find(room, "numpy")), **works})
+        if peer is not None and case.theirs is not None:
+            works["torch"], implementations["torch"] = case.theirs(peer), "torch"
+        timings = timing.in_turn(works, dict.fromkeys(works, ours), runs)
+        for name, taken in timings.items():
+            verdict = limits.judge(ceilings, taken.seconds, case.flops, case.nbytes)
+            rows.append(
+                Row(
+                    *(case.room, case.operation, case.size, case.elements, case.dtype, name, implementations[name]),
+                    *(taken.seconds, taken.spread, taken.runs, case.flops, case.nbytes),
+                    *(verdict.bound, verdict.share, verdict.sentence),
+                )
+            )
+    return rows
+
+
+def _modules(room: str, names: Sequence[str]) -> list[tuple[str, Any, str]]:
+    """Backend, module and what it is, once for each file that would run."""
+    found: dict[str, tuple[str, Any, str]] = {}
+    for name in names:
+        with backends.use_backend(name):
+            ran = backends.implementation(room)
+            found.setdefault(ran.partition(" ")[0], (name, backends.kernel(room), ran))
+    return list(found.values())
+
+
+def _check_answers(case: known.Case, works: dict[str, Any]) -> None:
+    """ValueError if two backends give different answers: there would be nothing to compare."""
+    first, *others = [(name, _flat(work())) for name, work in works.items()]
+    for name, answer in others:
+        scale = max(float(np.abs(first[1]).max(initial=0)), 1e-6)
+        error = float(np.abs(answer - first[1]).max(initial=0)) / scale if len(answer) == len(first[1]) else np.inf
+        if not error <= TOLERANCE[case.dtype]:
+            raise ValueError(
+                f"{case.room}, {case.operation}, {case.size}: {name} and {first[0]} differ by {error:.2g} of the largest "
+                "value: there is nothing to compare"
+            )
+
+
+def _flat(answer: Any) -> np.ndarray:
+    """The first million finite numbers of the main result."""
+    if isinstance(answer, (tuple, list)):
+        answer = answer[0]
+    host = answer if isinstance(answer, (np.ndarray, np.generic)) else answer.get()
+    values = np.asarray(host).ravel()[: 1 << 20].astype(np.float64)
+    return values[np.isfinite(values)]
+
+
+def _torch(against: str | None) -> Any:
+    if against is None:
+        return None
+    if against != "torch":
+        raise ValueError(f"minidl can be compared with 'torch', not with {against!r}")
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        raise ImportError("PyTorch is not installed; to compare with it: pip install torch==2.13.0") from None
+    from minidl.threads import get_num_threads
+
+    torch.set_num_threads(get_num_threads())
+    return torch
+
+
+def _peer_has(torch: Any, device: str) -> bool:
+    return device == "cpu" or torch.cuda.is_available()
+
+
+# ------------------------------------------------------------------------------------------------------- on the screen
+
+
+def show(results: Results, console: Any) -> None:
+    """Print the tables: for each room a row an operation, size and backend."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    for name, c in results.ceilings.items():
+        console.print(
+            f"{name}: a copy moves {c.bandwidth / 1e9:.1f} GB/s, a matrix product computes {c.gemm / 1e9:.0f} GFLOP/s; "
+            f"memory is the limit below {c.ridge:.1f} FLOP/byte"
+        )
+    for room in dict.fromkeys(row.room for row in results.rows):
+        table = Table(title=room, title_justify="left")
+        for column in ("operation", "size", "ran", "time", "±", "GFLOP/s", "GB/s", "what bounds it"):
+            table.add_column(
+                column, justify="left" if column in ("operation", "size", "ran", "what bounds it") else "right"
+            )
+        for row in (row for row in results.rows if row.room == room):
+            ran = row.backend if row.implementation == row.backend else f"{row.backend}: {row.implementation}"
+            table.add_row(
+                *(row.operation, row.size, escape(ran), duration(row.seconds), duration(row.spread)),
+                *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.nbytes / row.seconds / 1e9:.3g}", row.sentence),
+            )
+        console.print(table)
+    if any(row.backend == "torch" for row in results.rows):
+        for backend, mean, count in ratios(results):
+            console.print(f"{backend} takes {mean:.2f} × PyTorch's time (geometric mean of {count} cases)")
+
+
+def ratios(results: Results, peer: str = "torch") -> list[tuple[str, float, int]]:
+    """For each backend the geometric mean of its times over the peer's, and of how many."""
+    from minidl.bench.results import geometric_mean
+
+    theirs = {row.key[:4]: row.seconds for row in results.rows if row.backend == peer}
+    found = []
+    for backend in dict.fromkeys(row.backend for row in results.rows if row.backend != peer):
+        mine = [
+            row.seconds / theirs[row.key[:4]]
+            for row in results.rows
+            if row.backend == backend and row.key[:4] in theirs
+        ]
+        if mine:
+            found.append((backend, geometric_mean(mine), len(mine)))
+    return found
+
+
+def duration(seconds: float) -> str:
+    """Seconds with a unit that suits."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
