@@ -221,7 +221,9 @@ def bench_cpu(
 @bench.command("kernels")
 @one_line_errors
 def bench_kernels(
-    rooms: Annotated[list[str] | None, typer.Argument(metavar="[KERNEL]...", help="Which kernels; all of them.")] = None,
+    rooms: Annotated[
+        list[str] | None, typer.Argument(metavar="[KERNEL]...", help="Which kernels; all of them.")
+    ] = None,
     backend_names: Annotated[
         str, typer.Option("--backends", help="Which backends, with commas; those that are not emulated.")
     ] = "",

@@ -1,22 +1,30 @@
-"""Training steps on the CPU, timed beside PyTorch: one process, the libraries in turn, medians, ratios.
+"""Training steps on the CPU, timed beside PyTorch: the libraries in turn, medians, ratios.
 
-    minidl bench cpu --against torch
+    minidl bench cpu --against torch --backend numba
 
 Each case is written once, for either library: they have the same names. Both start from the same weights, and their first
-losses are compared before anything is timed.
+losses are compared before anything is timed. PyTorch runs as most people run it, and again with its best settings (images
+in the channels_last layout, fused optimisers). With the numpy backend all share one process; with numba each has a process
+of its own, of which one runs at a time, for the idle threads of one library would disturb the other.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 import minidl
+from minidl.bench.results import geometric_mean
 from minidl_kernels.threads import set_num_threads
 
 THREADS = 2
@@ -25,18 +33,42 @@ Step = Callable[[], float]
 
 @dataclass
 class Row:
-    """What was measured for one case: milliseconds a step (median) and the spread (half the interquartile range)."""
+    """What was measured for one case: milliseconds a step (median) and the spread (half the interquartile range);
+    PyTorch's, and PyTorch's at its best settings."""
 
     case: str
     minidl: float
     spread: float
     torch: float | None = None
     target: float | None = None
+    best: float | None = None
 
     @property
     def ratio(self) -> float | None:
         """minidl's time over PyTorch's."""
         return None if self.torch is None else self.minidl / self.torch
+
+    @property
+    def best_ratio(self) -> float | None:
+        """minidl's time over PyTorch's at its best settings."""
+        return None if self.best is None else self.minidl / self.best
+
+
+class Best:
+    """PyTorch at its best settings: fused optimisers, and images as it likes them."""
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        fused = {name: partial(getattr(torch.optim, name), fused=True) for name in ("Adam", "AdamW", "SGD")}
+        self.optim = SimpleNamespace(**fused)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torch, name)
+
+
+def _images(library: Any, x: Any) -> Any:
+    """``x`` (N, C, H, W) in the layout that the library computes fastest with."""
+    return x.contiguous(memory_format=library.channels_last) if isinstance(library, Best) else x
 
 
 def _tensor(library: Any, shape: Sequence[int], scale: float = 1.0, seed: int = 0, grad: bool = False) -> Any:
@@ -54,7 +86,7 @@ def _same_weights(library: Any, model: Any) -> Any:
         for i, p in enumerate(model.parameters()):
             if p.ndim > 1:
                 p.copy_(_tensor(library, p.shape, 1 / np.sqrt(np.prod(p.shape[1:])), seed=i))
-    return model
+    return model.to(memory_format=library.channels_last) if isinstance(library, Best) else model
 
 
 def convnet(library: Any) -> Step:
@@ -65,7 +97,7 @@ def convnet(library: Any) -> Step:
         *(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(3136, 128), nn.ReLU(), nn.Linear(128, 10)),
     )
-    x, y = _tensor(library, (64, 1, 28, 28)), _classes(library, 64, 10)
+    x, y = _images(library, _tensor(library, (64, 1, 28, 28))), _classes(library, 64, 10)
     return _training(library, model, library.optim.Adam(model.parameters(), lr=1e-3), nn.CrossEntropyLoss(), x, y)
 
 
@@ -85,7 +117,7 @@ def residual_block(library: Any) -> Step:
         *(nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64)),
     )
     _same_weights(library, layers)
-    x = _tensor(library, (16, 64, 28, 28), grad=True)
+    x = _images(library, _tensor(library, (16, 64, 28, 28))).requires_grad_()
 
     def step() -> float:
         loss = (library.relu(layers(x) + x) ** 2).mean()
@@ -166,50 +198,124 @@ def _training(library: Any, model: Any, optimizer: Any, criterion: Any, x: Any, 
     return step
 
 
-def _seconds(step: Step, times: int) -> float:
-    began = time.perf_counter()
-    for _ in range(times):
-        step()
-    return (time.perf_counter() - began) / times
+def libraries(against: str | None) -> dict[str, Any]:
+    """What is timed: minidl, and with "torch" PyTorch as it comes and at its best."""
+    if against is None:
+        return {"minidl": minidl}
+    torch = _torch()
+    return {"minidl": minidl, "torch": torch, "best": Best(torch)}
 
 
-def measure(name: str, torch: Any = None, repeats: int = 15) -> Row:
-    """Time one case, in blocks of steps of about a tenth of a second, the libraries in turn.
+class Here:
+    """A case in this process: its first loss, and seconds a step."""
+
+    def __init__(self, name: str, library: Any) -> None:
+        self.step = CASES[name][0](library)
+        self.first = self.step()
+
+    def seconds(self, times: int) -> float:
+        began = time.perf_counter()
+        for _ in range(times):
+            self.step()
+        return (time.perf_counter() - began) / times
+
+    def close(self) -> None:
+        pass
+
+
+class Apart:
+    """A case in a process of its own (``minidl.bench.worker``), which waits while others run."""
+
+    def __init__(self, name: str, library: str, backend: str) -> None:
+        # Threads of Numba that wait for work by spinning would take the cores from BLAS.
+        environment = {**os.environ, **({"OMP_WAIT_POLICY": "PASSIVE"} if library == "minidl" else {})}
+        command = [sys.executable, "-m", "minidl.bench.worker", name, library, backend, str(THREADS)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
+        )
+        self.first = self._answer()
+
+    def _answer(self) -> float:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.communicate()
+            raise RuntimeError(f"the process that measures has ended with code {self.process.returncode}; see above")
+        return float(line)
+
+    def seconds(self, times: int) -> float:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{times}\n")
+        return self._answer()
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def measure(
+    name: str, against: str | None = None, repeats: int = 15, backend: str = "numpy", apart: bool = False
+) -> Row:
+    """Time one case, in blocks of steps of about a twentieth of a second, the libraries in turn.
 
     RuntimeError if their first losses differ.
     """
-    make, target = CASES[name]
-    steps = [make(library) for library in (minidl, torch) if library is not None]
-    first = [step() for step in steps]
-    if len(first) == 2 and not np.isclose(*first, rtol=1e-3):
-        raise RuntimeError(f"{name}: minidl's loss {first[0]} is not PyTorch's {first[1]}: there is nothing to compare")
-    block = max(int(0.05 / max(_seconds(steps[0], 1), 1e-6)), 1)
-    times: list[list[float]] = [[] for _ in steps]
+    runners: dict[str, Any] = {}
+    try:
+        for library, module in libraries(against).items():
+            runners[library] = Apart(name, library, backend) if apart else Here(name, module)
+        return _in_turn(name, runners, repeats)
+    finally:
+        for runner in runners.values():
+            runner.close()
+
+
+def _in_turn(name: str, runners: dict[str, Any], repeats: int) -> Row:
+    ours = runners["minidl"]
+    for other in runners.values():
+        if not np.isclose(ours.first, other.first, rtol=1e-3):
+            raise RuntimeError(
+                f"{name}: minidl's loss {ours.first} is not PyTorch's {other.first}: there is nothing to compare"
+            )
+    blocks = {library: max(int(0.05 / max(runner.seconds(1), 1e-6)), 1) for library, runner in runners.items()}
+    times: dict[str, list[float]] = {library: [] for library in runners}
     for _ in range(repeats):
-        for kept, step in zip(times, steps):
-            kept.append(_seconds(step, block) * 1e3)
-    low, middle, high = statistics.quantiles(times[0], n=4) if repeats > 1 else (times[0][0],) * 3
-    theirs = statistics.median(times[1]) if len(times) == 2 else None
-    return Row(name, middle, (high - low) / 2, theirs, target)
+        for library, runner in runners.items():
+            times[library].append(runner.seconds(blocks[library]) * 1e3)
+    mine = times["minidl"]
+    low, middle, high = statistics.quantiles(mine, n=4) if repeats > 1 else (mine[0],) * 3
+    theirs = {library: statistics.median(kept) for library, kept in times.items()}
+    return Row(name, middle, (high - low) / 2, theirs.get("torch"), CASES[name][1], theirs.get("best"))
 
 
-def run(against: str | None = None, cases: Sequence[str] | None = None, repeats: int = 15) -> list[Row]:
+def run(
+    against: str | None = None,
+    cases: Sequence[str] | None = None,
+    repeats: int = 15,
+    backend: str = "numpy",
+    apart: bool | None = None,
+) -> list[Row]:
     """Measure the cases (all of them if None), print a table, and return its rows.
 
-    ``against``: "torch" to time PyTorch eager beside minidl, both on two threads. ValueError for another library or an
-    unknown case; ImportError, with the remedy, if PyTorch is not there.
+    ``against``: "torch" to time PyTorch eager beside minidl, both on two threads. ``apart``: whether each library has a
+    process of its own; if None, with the numba backend.
+
+    Raises:
+        ValueError: another library, an unknown case or backend.
+        ImportError: PyTorch or Numba is not there; says how to get it.
     """
     if against not in (None, "torch"):
         raise ValueError(f"minidl can be compared with 'torch', not with {against!r}")
     unknown = [name for name in cases or () if name not in CASES]
     if unknown:
         raise ValueError(f"unknown case {unknown[0]!r}; there are {', '.join(CASES)}")
-    torch = _torch() if against else None
-    set_num_threads(THREADS)
+    apart = backend == "numba" if apart is None else apart
     rows = []
-    for name in cases or CASES:
-        rows.append(measure(name, torch, repeats))
-    _show(rows)
+    with minidl.use_backend(backend):
+        libraries(against)
+        set_num_threads(THREADS)
+        for name in cases or CASES:
+            rows.append(measure(name, against, repeats, backend, apart))
+    _show(rows, backend, apart)
     return rows
 
 
@@ -222,21 +328,33 @@ def _torch() -> Any:
     return torch
 
 
-def _show(rows: list[Row]) -> None:
+def _show(rows: list[Row], backend: str, apart: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Milliseconds a step, {THREADS} threads, medians")
-    for column in ("case", "minidl", "±", "PyTorch", "ratio", "at most"):
-        table.add_column(column, justify="left" if column == "case" else "right")
+    how = "each library in a process of its own, one at a time" if apart else "in one process, the libraries in turn"
+    table = Table(
+        title=f"Milliseconds a step, {backend} backend, {THREADS} threads, medians; {how}",
+        caption="best: PyTorch with channels_last and fused optimisers" if any(_ratios(rows)[1]) else None,
+    )
+    table.add_column("case", no_wrap=True)
+    for column in ("minidl", "±", "torch", "ratio", "goal", "best", "ratio"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        theirs = "" if row.torch is None else f"{row.torch:.3g}"
-        table.add_row(row.case, f"{row.minidl:.3g}", f"{row.spread:.2g}", theirs, ratio, str(row.target or ""))
+        times = (f"{row.minidl:.3g}", f"{row.spread:.2g}", _figure(row.torch), _figure(row.ratio, ".2f"))
+        table.add_row(row.case, *times, str(row.target or ""), _figure(row.best), _figure(row.best_ratio, ".2f"))
+    means = [geometric_mean([r for r in ratios if r]) if any(ratios) else None for ratios in _ratios(rows)]
+    table.add_row("geometric mean", "", "", "", _figure(means[0], ".2f"), "", "", _figure(means[1], ".2f"))
     Console().print(table)
 
 
-if __name__ == "__main__":
-    import sys
+def _ratios(rows: list[Row]) -> tuple[list, list]:
+    return [row.ratio for row in rows], [row.best_ratio for row in rows]
 
+
+def _figure(value: float | None, how: str = ".3g") -> str:
+    return "" if value is None else format(value, how)
+
+
+if __name__ == "__main__":
     run("torch" if "torch" in sys.argv else None)

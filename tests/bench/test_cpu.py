@@ -13,10 +13,26 @@ from minidl.bench import cpu
 
 @pytest.mark.parametrize("name", [name for name in cpu.CASES if name != "Adam, 10 M"])
 def test_both_libraries_compute_the_same(name):
-    row = cpu.measure(name, torch, repeats=2)  # raises if the losses differ
+    row = cpu.measure(name, "torch", repeats=2)  # raises if the losses differ
     assert row.minidl > 0
     assert row.torch > 0
     assert row.ratio == row.minidl / row.torch
+    assert row.best_ratio == row.minidl / row.best
+
+
+def test_each_in_a_process_of_its_own(capsys):
+    (row,) = cpu.run("torch", ["tiny MLP step"], repeats=2, backend="numba")
+    assert row.minidl > 0
+    assert row.torch > 0
+    assert row.best > 0
+    assert "numba backend" in capsys.readouterr().out.replace("\n", " ")
+    (row,) = cpu.run(None, ["tiny MLP step"], repeats=1, backend="numba", apart=False)
+    assert row.torch is None
+
+
+def test_a_process_that_ends(monkeypatch, capfd):
+    with pytest.raises(RuntimeError, match="ended with code 1"):
+        cpu.Apart("no such case", "minidl", "numpy")
 
 
 def test_the_table_is_printed(capsys):
@@ -38,7 +54,7 @@ def test_wrong_arguments():
 def test_different_losses_are_refused(monkeypatch):
     monkeypatch.setitem(cpu.CASES, "odd", (lambda library: lambda: 1.0 if library is torch else 2.0, None))
     with pytest.raises(RuntimeError, match="nothing to compare"):
-        cpu.measure("odd", torch, repeats=1)
+        cpu.measure("odd", "torch", repeats=1)
 
 
 def test_torch_is_imported_only_when_asked_for():

@@ -164,7 +164,7 @@ def test_bench_and_doctor_are_reached(monkeypatch):
     import types
 
     called = []
-    bench = types.SimpleNamespace(run=lambda against: called.append(against))
+    bench = types.SimpleNamespace(run=lambda against, backend: called.append((against, backend)))
     physician = types.SimpleNamespace(main=lambda: called.append("doctor"))
     import minidl.bench
 
@@ -173,9 +173,9 @@ def test_bench_and_doctor_are_reached(monkeypatch):
     monkeypatch.setitem(sys.modules, "minidl.doctor", physician)
     monkeypatch.setattr(minidl, "doctor", physician, raising=False)
     assert invoke("bench", "cpu", "--against", "torch")[0] == 0
-    assert invoke("bench", "cpu")[0] == 0
+    assert invoke("bench", "cpu", "--backend", "numba")[0] == 0
     assert invoke("doctor")[0] == 0
-    assert called == ["torch", None, "doctor"]
+    assert called == [("torch", "numpy"), (None, "numba"), "doctor"]
     code, text = invoke("bench", "cpu", "--against", "jax")
     assert code == 1
     assert "'torch' alone, not 'jax'" in text
