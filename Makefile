@@ -33,8 +33,9 @@ bench: .venv/test  ## the time of training steps, beside PyTorch
 scoreboard: .venv/test  ## write docs/scoreboard.md anew from the table of operators
 	$(BIN)/python -m tests.scoreboard
 
-clean:  ## remove the virtual environment and what was built
+clean:  ## remove the virtual environment and all that was built or compiled
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .coverage*
+	find minidl kernels tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
