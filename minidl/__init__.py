@@ -74,6 +74,10 @@ def __getattr__(name):
         from minidl import serialization
 
         return getattr(serialization, name)
+    if name in ("inspect", "profiler"):
+        import importlib
+
+        return importlib.import_module(f"minidl.{name}")
     raise AttributeError(f"module 'minidl' has no attribute {name!r}")
 
 

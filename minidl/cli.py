@@ -311,6 +311,33 @@ def kernels_check(
         raise typer.Exit(1)
 
 
+@app.command("profile", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@one_line_errors
+def profile_script(
+    context: typer.Context,
+    script: Annotated[Path, typer.Argument(help="A Python file; what follows it is handed on to it.")],
+    sort: Annotated[str, typer.Option(help="total, self, bytes, calls or name.")] = "total",
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 30,
+    by_line: Annotated[bool, typer.Option("--by-line", help="A row for each calling line.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="Write a Chrome trace here.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Run a script and say which operators took the time, and which lines called them. Options go before the script."""
+    from minidl import profiler
+
+    if sort not in profiler.SORTS:
+        raise ValueError(f"--sort knows {', '.join(profiler.SORTS)}, not {sort!r}")
+    prof, ended = profiler.run_script(script, context.args)
+    console.print(prof.key_averages(by_line).rich_table(sort, rows))
+    if trace is not None:
+        prof.export_chrome_trace(trace)
+        _say(f"The trace is in {trace}: open it in chrome://tracing or https://ui.perfetto.dev")
+    if isinstance(ended, SystemExit):
+        raise typer.Exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+    if ended is not None:
+        raise ended
+
+
 @app.command("backends")
 @one_line_errors
 def backends_table(debug: Debug = False) -> None:

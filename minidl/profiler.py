@@ -1,0 +1,338 @@
+"""Where the time goes: operators by time, bytes and calls, forward and backward, with the line that called them.
+
+    with minidl.profiler.profile() as prof:
+        loss = criterion(model(x), y)
+        loss.backward()
+    print(prof.key_averages().table(sort_by="total"))
+    prof.export_chrome_trace("trace.json")          # look at it in chrome://tracing or ui.perfetto.dev
+
+PyTorch's names. It hangs on the tape's and the backends' hooks, which cost nothing while nobody profiles. On a GPU each
+operator is waited for, so that its time is its own; what would overlap does not, then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from minidl import backends
+from minidl.autograd import tape
+from minidl.inspect import costs
+from minidl.tensor import Tensor
+from minidl.utils.files import atomic_write
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+SORTS = ("total", "self", "bytes", "calls", "name")
+_active: profile | None = None
+
+
+@dataclass
+class Event:
+    """One rule, kernel call or labelled block that ran. Seconds from the profile's beginning; bytes of all arrays that went
+    in and came out."""
+
+    name: str
+    phase: str  # "forward", "backward", "kernel", "block"
+    began: float
+    seconds: float = 0.0
+    inside: float = 0.0  # seconds of the rules that it called
+    nbytes: int = 0
+    flops: int = 0
+    shapes: tuple = ()
+    line: str = ""
+    implementation: str = ""
+    thread: int = 0
+    parent: Event | None = field(default=None, repr=False)
+
+
+class profile:
+    """Record what runs inside a ``with`` block, in all threads. RuntimeError inside another profile."""
+
+    def __init__(self, record_shapes: bool = True) -> None:
+        self.record_shapes = record_shapes
+        self.events: list[Event] = []
+        self.seconds = 0.0
+        self._local = threading.local()
+        self._cupy: Any = None
+        self._watched: dict[int, _Watched] = {}
+
+    def __enter__(self) -> profile:
+        global _active
+        if _active is not None:
+            raise RuntimeError("a profile is running already: they cannot be nested")
+        _active = self
+        self._cupy = importlib.import_module("cupy") if backends.cuda_is_available() else None
+        self._zero = time.perf_counter()
+        tape._around.append(self._operator)
+        backends._observer = self._room
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        global _active
+        _active = None
+        tape._around.remove(self._operator)
+        backends._observer = None
+        self.seconds += time.perf_counter() - self._zero
+
+    # ------------------------------------------------------------------------------------------------------ the hooks
+
+    @contextmanager
+    def event(self, name: str, phase: str, arrays: Any = ()) -> Iterator[Event]:
+        """Time a block as an event; events inside it know it as their parent."""
+        parent = getattr(self._local, "top", None)
+        event = Event(name, phase, 0.0, thread=threading.get_ident(), parent=parent)
+        if self.record_shapes:
+            event.shapes = tuple([tuple(a.shape) for a in arrays if hasattr(a, "shape")])
+        self._local.top = event
+        self._wait()
+        event.began = time.perf_counter() - self._zero
+        try:
+            yield event
+            self._wait()
+        finally:
+            event.seconds = time.perf_counter() - self._zero - event.began
+            self._local.top = parent
+            if parent is not None and phase != "kernel":
+                parent.inside += event.seconds
+            self.events.append(event)
+
+    def _wait(self) -> None:
+        if self._cupy is not None:
+            self._cupy.cuda.get_current_stream().synchronize()
+
+    def _operator(self, operator: tape.Operator, phase: str, rule: Any, arrays: tuple) -> Any:
+        if phase == "forward":
+            operator.__dict__["called_at"] = users_line()
+        with self.event(operator.name, phase, arrays) as event:
+            event.line = operator.__dict__.get("called_at", "")
+            result = rule(*arrays)
+        event.nbytes = sizes(arrays) + sizes(result)
+        if not event.flops and not operator.is_view:  # of what no room counts: an operation a value
+            event.flops = max(largest(arrays), largest(result))
+        if not event.implementation:
+            event.implementation = array_code(arrays, result)
+        return result
+
+    def _room(self, room: str, module: Any) -> Any:
+        if id(module) not in self._watched:
+            self._watched[id(module)] = _Watched(self, room, module)
+        return self._watched[id(module)]
+
+    # -------------------------------------------------------------------------------------------------------- results
+
+    def key_averages(self, by_line: bool = False) -> Averages:
+        """The events of each name and phase taken together; with ``by_line``, of each calling line.
+
+        Kernels that an operator called count as that operator's; those called by nobody, such as an optimiser's, stand by
+        themselves.
+        """
+        groups: dict[tuple, Average] = {}
+        for event in self.events:
+            if event.phase == "kernel" and event.parent is not None and event.parent.phase != "block":
+                continue
+            key = (event.name, event.phase, event.line if by_line else "")
+            groups.setdefault(key, Average(event.name, event.phase)).add(event)
+        return Averages(list(groups.values()), self.seconds)
+
+    def export_chrome_trace(self, path: str | os.PathLike) -> None:
+        """Write the events in Chrome's trace format, with bytes, shapes and lines as arguments."""
+        events = [
+            {
+                "name": e.name,
+                "cat": e.phase,
+                "ph": "X",
+                "pid": os.getpid(),
+                "tid": e.thread,
+                "ts": e.began * 1e6,
+                "dur": e.seconds * 1e6,
+                "args": {"bytes": e.nbytes, "shapes": e.shapes, "line": e.line, "implementation": e.implementation},
+            }
+            for e in sorted(self.events, key=lambda e: e.began)
+        ]
+        with atomic_write(path, "w", encoding="utf-8") as file:
+            json.dump({"traceEvents": events, "displayTimeUnit": "ms"}, file)
+
+
+class _Watched:
+    """A room's module whose functions are timed."""
+
+    def __init__(self, owner: profile, room: str, module: Any) -> None:
+        self._owner, self._room, self._module = owner, room, module
+        self._implementation = backends.implementation(room)
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._module, name)
+        if not callable(function):
+            return function
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self._owner.event(f"{self._room}.{name}", "kernel", args) as event:
+                result = function(*args, **kwargs)
+            event.nbytes, event.implementation = sizes(args) + sizes(result), self._implementation
+            event.flops = costs.flops(self._room, name, args, result)
+            event.line = "" if event.parent is not None else users_line()
+            if event.parent is not None:
+                event.parent.implementation = event.implementation
+                event.parent.flops += event.flops
+            return result
+
+        return run
+
+
+@contextmanager
+def record_function(name: str) -> Iterator[None]:
+    """Label a block in the running profile; nothing without one."""
+    if _active is None:
+        yield
+        return
+    with _active.event(name, "block") as event:
+        event.line = users_line()
+        yield
+
+
+def users_line() -> str:
+    """File and line of the innermost call outside minidl."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_HERE) and not file.endswith(("contextlib.py", "functools.py")):
+            return f"{file}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+def sizes(values: Any) -> int:
+    """Bytes of the arrays in ``values``."""
+    return sum(array.nbytes for array in _arrays(values))
+
+
+def largest(values: Any) -> int:
+    """The number of values in the largest array in ``values``."""
+    return max((array.size for array in _arrays(values)), default=0)
+
+
+def array_code(*values: Any) -> str:
+    """Which array library computed, where no kernel did."""
+    return next((backends.namespace(a).__name__ for a in _arrays(values)), "numpy") + " (array code)"
+
+
+def _arrays(values: Any) -> Iterator[Any]:
+    if isinstance(values, Tensor):
+        yield values._data
+    elif isinstance(values, (tuple, list)):
+        for value in values:
+            yield from _arrays(value)
+    elif hasattr(values, "nbytes") and hasattr(values, "shape"):
+        yield values
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+
+
+@dataclass
+class Average:
+    """The events of one kind: seconds with and without what they called, bytes, calls, and where most time was spent."""
+
+    name: str
+    phase: str
+    calls: int = 0
+    total: float = 0.0
+    own: float = 0.0
+    nbytes: int = 0
+    flops: int = 0
+    implementations: dict[str, int] = field(default_factory=dict)
+    lines: dict[str, float] = field(default_factory=dict)
+
+    def add(self, event: Event) -> None:
+        self.calls += 1
+        self.total += event.seconds
+        self.own += event.seconds - event.inside
+        self.nbytes += event.nbytes
+        self.flops += event.flops
+        if event.implementation:
+            self.implementations[event.implementation] = self.implementations.get(event.implementation, 0) + 1
+        self.lines[event.line] = self.lines.get(event.line, 0.0) + event.seconds
+
+    @property
+    def line(self) -> str:
+        """Where most of its time was asked for."""
+        return max(self.lines, key=lambda line: self.lines[line], default="")
+
+
+class Averages(list):
+    """Rows of a profile; ``table()`` shows them."""
+
+    def __init__(self, rows: list[Average], seconds: float) -> None:
+        super().__init__(rows)
+        self.seconds = seconds
+
+    def sorted(self, sort_by: str = "total") -> list[Average]:
+        """The rows, largest first ("name": in order). ValueError for an unknown order."""
+        if sort_by not in SORTS:
+            raise ValueError(f"a profile is sorted by one of {', '.join(SORTS)}, not by {sort_by!r}")
+        if sort_by == "name":
+            return sorted(self, key=lambda row: (row.name, row.phase))
+        return sorted(self, key=lambda row: -getattr(row, {"bytes": "nbytes", "self": "own"}.get(sort_by, sort_by)))
+
+    def table(self, sort_by: str = "total", row_limit: int = 30, width: int = 160) -> str:
+        """The rows as text."""
+        from rich.console import Console
+
+        console = Console(width=width, highlight=False)
+        with console.capture() as captured:
+            console.print(self.rich_table(sort_by, row_limit))
+        return captured.get()
+
+    def rich_table(self, sort_by: str = "total", row_limit: int = 30) -> Any:
+        """The rows as a table of rich's."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        work = sum(row.own for row in self if row.phase != "block")
+        share = f"{work / self.seconds:.0%} of it in operators" if self.seconds else "nothing ran"
+        table = Table(title=f"{self.seconds * 1e3:.4g} ms, {share}", title_justify="left")
+        for column in ("operator", "phase"):
+            table.add_column(column, no_wrap=True)
+        for column in ("calls", "total ms", "self ms", "self %", "MB", "GB/s"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("ran")
+        table.add_column("called at (most time)", overflow="fold")
+        for row in self.sorted(sort_by)[:row_limit]:
+            rate = row.nbytes / row.total / 1e9 if row.total else 0
+            numbers = (f"{row.total * 1e3:.3g}", f"{row.own * 1e3:.3g}", f"{row.own / max(work, 1e-12):.0%}")
+            ran = ", ".join(row.implementations)
+            where = os.path.relpath(row.line) if row.line.startswith(os.getcwd() + os.sep) else row.line
+            table.add_row(
+                *(row.name, row.phase, str(row.calls), *numbers, f"{row.nbytes / 1e6:.3g}", f"{rate:.3g}"),
+                *(escape(ran), escape(where)),
+            )
+        return table
+
+
+def run_script(path: str | os.PathLike, arguments: list[str]) -> tuple[profile, BaseException | None]:
+    """Run a Python file as ``python path arguments`` would, and profile it: what was recorded, and the exception that
+    ended it, if one did. FileNotFoundError if there is no such file."""
+    import runpy
+
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no script {str(path)!r} to profile")
+    before = sys.argv, sys.path[:]
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    prof, ended = profile(), None
+    try:
+        with prof:
+            runpy.run_path(str(path), run_name="__main__")
+    except (Exception, SystemExit) as error:
+        ended = error
+    finally:
+        sys.argv, sys.path[:] = before
+    return prof, ended
