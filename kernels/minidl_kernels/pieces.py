@@ -27,7 +27,7 @@ def each_piece(update: Callable[..., None], arrays: tuple, scratch: int = 0) -> 
         _in_float32(update, arrays, scratch)
     elif like.size <= PIECE:
         update(*arrays, *(np.empty(like.shape, like.dtype) for _ in range(scratch)))
-    elif (flat := _flattened(arrays)) is not None:
+    elif (flat := flattened(arrays)) is not None:
         parts = slices(like.size, None if like.size >= WORTH_THREADS else 1, PIECE)
         in_parallel(lambda part: _walk(update, flat, part, scratch), parts)
     else:
@@ -42,14 +42,14 @@ def spread(function: np.ufunc, x: Any, *others: Any) -> Any:
     if x.dtype.kind != "f" or any(getattr(a, "shape", None) != x.shape or a.dtype != x.dtype for a in others):
         return function(x, *others)
     y = np.empty_like(x)
-    flat = _flattened((x, *others, y))
+    flat = flattened((x, *others, y))
     if flat is None:
         return function(x, *others)
     in_parallel(lambda part: function(*(a[part] for a in flat[:-1]), out=flat[-1][part]), slices(x.size))
     return y
 
 
-def _flattened(arrays: tuple) -> tuple | None:
+def flattened(arrays: tuple) -> tuple | None:
     """The arrays in one dimension, in the order in which they all lie in memory; None if that is not the same."""
     like = arrays[0]
     if like.ndim == 1:
