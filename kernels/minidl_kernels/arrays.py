@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 
+launches = [0]  # how many kernels the doors to CUDA C and Triton have launched: profilers read the difference
+
+
 def namespace(array: Any) -> Any:
     """The array library that ``array`` belongs to: what to call instead of a fixed ``np``."""
     return np if isinstance(array, (np.ndarray, np.generic)) else importlib.import_module("cupy")

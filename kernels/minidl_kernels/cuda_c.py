@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl_kernels.arrays import namespace
+from minidl_kernels.arrays import launches, namespace
 
 HEADERS = Path(__file__).parent / "cuda"
 _KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)')
@@ -61,6 +61,7 @@ class CudaSource:
             raise TypeError(f"{name}() takes {len(declared)} arguments ({', '.join(declared)}), got {len(arguments)}")
         if 0 in grid:
             return
+        launches[0] += 1
         values = tuple(_checked(name, d, a) for d, a in zip(declared, arguments))
         arrays = [v for v in values if hasattr(v, "strides") and v.ndim]
         self._function(name, all(isinstance(v, np.ndarray) for v in arrays))(grid, block, values, shared)

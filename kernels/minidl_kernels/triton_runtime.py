@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl_kernels.arrays import gpu_is_available
+from minidl_kernels.arrays import gpu_is_available, launches
 
 TARGET = os.environ.get("MINIDL_COMPILE_ONLY", "")
 EMULATED = not TARGET and not gpu_is_available()
@@ -126,6 +126,7 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any)
         name = getattr(kernel, "fn", kernel).__name__
         compiled.extend((name, settings, r) for r in (results if isinstance(results, list) else [results]))
     elif 0 not in grid:
+        launches[0] += 1
         kernel[grid](*pointers, **settings)
 
 
