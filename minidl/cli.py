@@ -338,6 +338,44 @@ def profile_script(
         raise ended
 
 
+@app.command("race")
+@one_line_errors
+def race_backends(
+    model: Annotated[Path, typer.Argument(help="A Python file with build(), which returns a function of one run.")],
+    names: Annotated[str, typer.Option("--backends", help="Which backends, with commas; all that run here.")] = "",
+    emulated: Annotated[bool, typer.Option("--emulated", help="Time emulated backends too.")] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each backend.")] = 5,
+    plot: Annotated[Path | None, typer.Option(help="Draw the roofline into this PNG file.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Run one graph on every backend, forward and backward: the answers checked, the times compared, operator by operator."""
+    from minidl.bench import plots
+    from minidl.inspect import race
+
+    with console.status("Checking the answers, then racing…"):
+        found = race(_builder(model), [n.strip() for n in names.split(",") if n.strip()] or None, runs, emulated)
+    found.show(console)
+    if plot is not None:
+        _say(f"The roofline is in {plots.draw_race(found, plot)}")
+
+
+def _builder(path: Path) -> Callable[[], Any]:
+    """``build`` out of a Python file (or ``step``, if it has that alone)."""
+    import runpy
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r} with a model to race")
+    sys.path.insert(0, str(path.resolve().parent))
+    names = runpy.run_path(str(path), run_name="minidl_race")
+    found = names.get("build") or names.get("step")
+    if not callable(found):
+        raise ValueError(
+            f"{path} has no build(): define it to make a model and its data, and to return a function of no arguments that "
+            "computes the loss, a Tensor"
+        )
+    return found
+
+
 @app.command("backends")
 @one_line_errors
 def backends_table(debug: Debug = False) -> None:

@@ -23,11 +23,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from minidl import backends
+from minidl import backends, costs
 from minidl.autograd import tape
-from minidl.inspect import costs
 from minidl.tensor import Tensor
 from minidl.utils.files import atomic_write
+from minidl_kernels.arrays import launches
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 SORTS = ("total", "self", "bytes", "calls", "name")
@@ -46,6 +46,7 @@ class Event:
     inside: float = 0.0  # seconds of the rules that it called
     nbytes: int = 0
     flops: int = 0
+    launches: int = 0  # of GPU kernels, by the doors of minidl_kernels
     shapes: tuple = ()
     line: str = ""
     implementation: str = ""
@@ -93,12 +94,14 @@ class profile:
             event.shapes = tuple([tuple(a.shape) for a in arrays if hasattr(a, "shape")])
         self._local.top = event
         self._wait()
+        before = launches[0]
         event.began = time.perf_counter() - self._zero
         try:
             yield event
             self._wait()
         finally:
             event.seconds = time.perf_counter() - self._zero - event.began
+            event.launches = launches[0] - before
             self._local.top = parent
             if parent is not None and phase != "kernel":
                 parent.inside += event.seconds

@@ -21,7 +21,7 @@ LAYERS = [
     ["minidl.serialization"],
     ["minidl.nn", "minidl.optim", "minidl.data"],
     ["minidl.models"],
-    ["minidl.profiler", "minidl.inspect", "minidl.bench.ceilings", "minidl.bench.timing"],
+    ["minidl.costs", "minidl.profiler", "minidl.inspect", "minidl.bench.ceilings", "minidl.bench.timing"],
     ["minidl.train"],
     ["minidl.bench", "minidl.doctor"],
     ["minidl.cli", "minidl.__main__"],

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import backends, nn, profiler
+from minidl import backends, costs, nn, profiler
 from minidl.autograd import tape
-from minidl.inspect import costs
 from tests.cli.test_cli import invoke, screens  # noqa: F401 (a fixture)
 
 

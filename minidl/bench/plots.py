@@ -34,6 +34,20 @@ def draw(results: Results, folder: str | os.PathLike) -> list[Path]:
     return made
 
 
+def draw_race(race: Any, path: str | os.PathLike) -> Path:
+    """The race's operators under the ceilings of its first device, as a PNG file."""
+    device, ceilings = next(iter(race.ceilings.items()))
+    rows = [
+        Row(
+            *(f"{leg.operator}, {leg.phase}", leg.phase, "", 0, "", leg.backend, leg.implementation),
+            *(leg.seconds, 0.0, 0, leg.flops, leg.nbytes),
+        )
+        for leg in race.legs
+        if leg.verdict is not None and leg.flops
+    ]
+    return _write(roofline(rows, ceilings, device), Path(path))
+
+
 def _device(row: Row, results: Results) -> str:
     if row.backend in ("numpy", "numba") or "cuda" not in results.ceilings:
         return "cpu"
