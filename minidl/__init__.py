@@ -3,6 +3,7 @@
 import math as _math
 
 from minidl import (
+    amp,
     autograd,
     cuda,
     dtypes,
@@ -14,6 +15,7 @@ from minidl import (
 )
 from minidl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.autograd import functional as _functional  # written in operators, so imported after them
+from minidl.autograd.autocast import autocast, get_autocast_dtype, is_autocast_enabled
 from minidl.backends import device, get_backend, use_backend
 from minidl.creation import *
 from minidl.dtypes import bool_ as bool

@@ -78,7 +78,7 @@ _E = tuple(np.float32(c) for c in (1.9875691e-4, 1.3981999507e-3, 8.3334519073e-
 
 @inline
 def exp(x):
-    """eˣ = 2ⁿ eʳ with |r| ≤ ½ ln 2 and a polynomial for eʳ; 0 below 10⁻³⁸ (Cephes: expf).  Error: 1.2 units in the last place."""
+    """eˣ = 2ⁿ eʳ with |r| ≤ ½ ln 2 and a polynomial for eʳ (Cephes: expf); 0 below 10⁻³⁸. Error: 1.2 units in the last place."""
     x = min(max(x, np.float32(-88)), np.float32(88.8))
     n = np.floor(x * _LOG2_E + _HALF)
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
@@ -96,8 +96,10 @@ def sigmoid(x):
 def tanh(x):
     """1 - 2 / (e²ˣ + 1); near 0, where that would cancel, the first terms of its continued fraction."""
     square = x * x
-    near = x * (square * (square + np.float32(105)) + np.float32(945)) / (
-        square * (square * np.float32(15) + np.float32(420)) + np.float32(945)
+    near = (
+        x
+        * (square * (square + np.float32(105)) + np.float32(945))
+        / (square * (square * np.float32(15) + np.float32(420)) + np.float32(945))
     )
     return near if square < np.float32(0.25) else _ONE - _TWO / (exp(_TWO * x) + _ONE)
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32_on_cuda
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel, namespace
 from minidl.ops.common import as_tensor_or_array, normalize_dim
@@ -70,11 +71,13 @@ def _along(operator: type[Softmax], name: str, input: Any, dim: int, dtype: Any)
     return apply(operator(normalize_dim(dim, input.ndim, name)), input)
 
 
+@in_float32_on_cuda
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """exp(input) / Σ exp(input) along ``dim``, stable at any magnitude; computed in ``dtype`` if that is given."""
     return _along(Softmax, "softmax", input, dim, dtype)
 
 
+@in_float32_on_cuda
 def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """log(softmax(input, dim)), stable at any magnitude; computed in ``dtype`` if that is given."""
     return _along(LogSoftmax, "log_softmax", input, dim, dtype)

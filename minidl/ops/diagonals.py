@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import dtypes
+from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace, namespace_for
 from minidl.ops.common import normalize_dim, numpy_dtype
@@ -141,6 +142,7 @@ def diagflat(input: Any, offset: int = 0) -> Any:
     return diag_embed(input.reshape((raw(input).size,)), offset)
 
 
+@in_float32
 def trace(input: Any) -> Any:
     """The sum of the diagonal of a matrix."""
     if input.ndim != 2:

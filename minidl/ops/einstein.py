@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_half
 from minidl.autograd.tape import apply
 from minidl.ops.common import as_tensor_or_array
 from minidl.ops.products import MatMul, check_dtypes
@@ -38,6 +39,7 @@ class Term:
         return ops.permute(self.value, [self.labels.index(name) for name in labels])
 
 
+@in_half
 def einsum(equation: Any, *operands: Any) -> Any:
     """Σ of products over the dimensions that the result does not name: ``einsum("bij,bjk->bik", a, b)``.
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minidl import dtypes, ops
+from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import as_tensor_or_array, broadcast_shapes
@@ -142,6 +143,7 @@ class Inv(Operator):
         return -(y.mT @ g @ y.mT)
 
 
+@in_float32
 def det(A: Any) -> Any:
     """The determinant of square matrices: [*batch, N, N] → [*batch]."""
     check_matrix("linalg.det", A, square=True)
@@ -165,6 +167,7 @@ def logdet(input: Any) -> Any:
     return ops.where(raw(sign) == -1, xp.asarray(xp.nan, raw(log).dtype), log)
 
 
+@in_float32
 def inv(A: Any) -> Any:
     """The inverse of square matrices. LinAlgError for a singular one."""
     check_matrix("linalg.inv", A, square=True)
@@ -272,6 +275,7 @@ class Solve(Operator):
         return -(gb @ x.mT) if self.needs[0] else None, gb
 
 
+@in_float32
 def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     """X with A X = B (or X A = B, ``left=False``): [*batch, N, N], [*batch, N, K] → [*batch, N, K].
 
@@ -421,6 +425,7 @@ def linalg_cholesky(A: Any, *, upper: bool = False) -> Any:
     return l.mT if upper else l
 
 
+@in_float32
 def cholesky(input: Any, upper: bool = False) -> Any:
     """``minidl.linalg.cholesky``."""
     return linalg_cholesky(input, upper=upper)

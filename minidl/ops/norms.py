@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minidl import dtypes, ops
+from minidl.autograd.autocast import in_float32, in_float32_on_cuda
 from minidl.autograd.tape import apply
 from minidl.backends import namespace
 from minidl.ops.common import as_tensor_or_array, normalize_dim
@@ -172,6 +173,7 @@ def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False,
 # ----------------------------------------------------------------------------------------------------------- minidl's
 
 
+@in_float32_on_cuda
 def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The ``p``-norm over ``dim`` (an int, several, or None for all elements, as one vector).
 
@@ -189,6 +191,7 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, 
     return vector_norm(input, p, dim, keepdim, dtype=dtype)
 
 
+@in_float32
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Any:
     """The p-norm distance of each point of ``x1`` from each of ``x2``: [*batch, P, M], [*batch, R, M] → [*batch, P, R].
 

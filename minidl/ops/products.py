@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from minidl import dtypes, ops
+from minidl.autograd.autocast import as_given, in_half
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel
 from minidl.ops.common import as_tensor_or_array, broadcast_shapes, normalize_dim
@@ -103,6 +104,7 @@ def check_inner(name: str, a: Any, b: Any, axis_a: int, axis_b: int) -> None:
 # -------------------------------------------------------------------------------------------------------------- matmul
 
 
+@in_half
 def matmul(input: Any, other: Any) -> Any:
     """The matrix product, ``input @ other``.
 
@@ -140,6 +142,7 @@ def _check_batches(a: Any, b: Any) -> None:
             )
 
 
+@in_half
 def mm(input: Any, mat2: Any) -> Any:
     """The product of two matrices: [M, K] × [K, N] → [M, N]."""
     check_ndim("mm", {"input": 2, "mat2": 2}, input, mat2)
@@ -148,6 +151,7 @@ def mm(input: Any, mat2: Any) -> Any:
     return apply(MatMul(), input, mat2)
 
 
+@in_half
 def bmm(input: Any, mat2: Any) -> Any:
     """The products of two batches of matrices: [B, M, K] × [B, K, N] → [B, M, N]; nothing is broadcast."""
     check_ndim("bmm", {"input": 3, "mat2": 3}, input, mat2)
@@ -161,6 +165,7 @@ def bmm(input: Any, mat2: Any) -> Any:
     return apply(MatMul(), input, mat2)
 
 
+@as_given
 def mv(input: Any, vec: Any) -> Any:
     """A matrix times a vector: [M, K] × [K] → [M]."""
     check_ndim("mv", {"input": 2, "vec": 1}, input, vec)
@@ -190,6 +195,7 @@ def ger(input: Any, vec2: Any) -> Any:
     return outer(input, vec2)
 
 
+@in_half
 def inner(input: Any, other: Any) -> Any:
     """Sums of products over the last dimension: [*A, K], [*B, K] → [*A, *B]; with a 0-d operand, the product."""
     if not (input.ndim and other.ndim):
@@ -220,6 +226,7 @@ def _check_addend(name: str, input: Any, shape: tuple[int, ...], *operands: Any)
         )
 
 
+@in_half
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """β input + α mat1 @ mat2; input is broadcast to [M, N]. β = 0 leaves input out, nan and all."""
     product = mm(mat1, mat2)
@@ -227,6 +234,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
     return _combine(input, product, beta, alpha)
 
 
+@as_given
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """β input + α mat @ vec; input is broadcast to [M]."""
     product = mv(mat, vec)
@@ -241,6 +249,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
     return _combine(input, product, beta, alpha)
 
 
+@in_half
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """β input + α batch1 @ batch2 for each matrix of the batch; input is broadcast to [B, M, N]."""
     product = bmm(batch1, batch2)
@@ -258,6 +267,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
 # --------------------------------------------------------------------------------------------------- more dimensions
 
 
+@in_half
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Sums of products over several dimensions: ``dims`` of them (the last of ``a``, the first of ``b``), or two
     lists, ``dims[0]`` of ``a`` paired with ``dims[1]`` of ``b``.

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minidl import dtypes, ops
+from minidl.autograd.autocast import in_float32, in_float32_on_cuda
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import as_tensor_or_array, ints, normalize_dims
@@ -132,6 +133,7 @@ class Mean(Reduction):
         return self.spread(g / self.n if self.n else g, self.shape)
 
 
+@in_float32_on_cuda
 def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The sum over ``dim`` (an int, several, or None for all), in ``dtype``.
 
@@ -218,6 +220,7 @@ def exclusive_cumprod(x: Any, dim: int) -> Any:
     return ops.cumprod(ops.cat((one, ops.narrow(x, dim, 0, max(n - 1, 0))), dim), dim)
 
 
+@in_float32
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The product over ``dim``, or of all elements. Integers and booleans are multiplied as int64."""
     input = summable(input, dtype)

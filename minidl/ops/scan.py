@@ -6,6 +6,7 @@ from collections import namedtuple
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32_on_cuda
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.common import normalize_dim
@@ -93,11 +94,13 @@ class Cumprod(Scan):
         return ops.transpose(ops.sum(products * later * g.reshape(row.shape), last + 1), self.dim, last)
 
 
+@in_float32_on_cuda
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """Running sums along ``dim``. Integers and booleans are summed as int64 unless ``dtype`` says otherwise."""
     return scan("cumsum", Cumsum, summable(input, dtype), dim)
 
 
+@in_float32_on_cuda
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """Running products along ``dim``. Integers and booleans are multiplied as int64 unless ``dtype`` says otherwise."""
     return scan("cumprod", Cumprod, summable(input, dtype), dim)

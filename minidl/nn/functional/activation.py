@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_half
 from minidl.autograd.inplace import in_place
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
@@ -87,6 +88,7 @@ def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
     return leaky_relu(input, negative_slope, inplace=True)
 
 
+@in_half
 def prelu(input: Any, weight: Any) -> Any:
     """x where positive, else weight · x; ``weight`` has one value, or one for each channel (dimension 1)."""
     return ops.prelu(input, weight)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import as_given, in_half
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel
 from minidl.tensor import Tensor
@@ -36,6 +37,7 @@ class Linear(Operator):
         return dx, dweight, g.sum(0) if isinstance(g, Tensor) or g.dtype.itemsize > 2 else ops.sum(g, 0)
 
 
+@in_half
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """y = x Wᵀ + b.
 
@@ -76,6 +78,7 @@ def _add_bias(y: Any, bias: Any) -> Any:
     return y + bias
 
 
+@as_given
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """y_o = x₁ᵀ W_o x₂ + b_o: a linear map of the outer products x₁ x₂ᵀ.
 

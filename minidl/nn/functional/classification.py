@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel, namespace
 from minidl.nn.functional.reduction import chosen, reduced, tensors
@@ -14,6 +15,7 @@ from minidl.tensor import raw, wrap
 __all__ = ["cross_entropy", "nll_loss"]
 
 
+@in_float32
 def cross_entropy(
     input: Any,
     target: Any,
@@ -117,6 +119,7 @@ class CrossEntropy(Operator):
         return (1 - self.smoothing) * y + self.smoothing / x.shape[axis] * spread
 
 
+@in_float32
 def nll_loss(
     input: Any,
     target: Any,

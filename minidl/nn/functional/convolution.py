@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from minidl.autograd.autocast import in_half
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel
 from minidl.tensor import Tensor
@@ -244,6 +245,7 @@ def _conv_transpose(
 # ----------------------------------------------------------------------------------------------------- public functions
 
 
+@in_half
 def conv1d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
@@ -251,6 +253,7 @@ def conv1d(
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@in_half
 def conv2d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
@@ -273,6 +276,7 @@ def conv2d(
     return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@in_half
 def conv3d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
@@ -280,6 +284,7 @@ def conv3d(
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
+@in_half
 def conv_transpose1d(
     input: Any,
     weight: Any,
@@ -294,6 +299,7 @@ def conv_transpose1d(
     return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@in_half
 def conv_transpose2d(
     input: Any,
     weight: Any,
@@ -318,6 +324,7 @@ def conv_transpose2d(
     return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@in_half
 def conv_transpose3d(
     input: Any,
     weight: Any,

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.nn.functional.reduction import chosen, reduced, tensors
@@ -125,6 +126,7 @@ class CTC(Operator):
         )
 
 
+@in_float32
 def ctc_loss(
     log_probs: Any,
     targets: Any,

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32
 from minidl.autograd.grad_mode import no_grad
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
@@ -55,6 +56,7 @@ class LogOnePlusExp(Operator):
         return g * ops.sigmoid(self.saved)
 
 
+@in_float32
 def binary_cross_entropy(
     input: Any,
     target: Any,
@@ -95,6 +97,7 @@ def binary_cross_entropy(
     return reduced(loss, reduction)
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,
@@ -135,6 +138,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss, reduction)
 
 
+@in_float32
 def kl_div(
     input: Any,
     target: Any,
@@ -165,6 +169,7 @@ def kl_div(
     return loss / input.shape[0] if per_sample and input.ndim else loss
 
 
+@in_float32
 def poisson_nll_loss(
     input: Any,
     target: Any,

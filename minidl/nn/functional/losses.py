@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.nn.functional.reduction import chosen, operands, reduced, tensors, warn_of_sizes
@@ -66,6 +67,7 @@ def _weighted(name: str, loss: Any, weight: Any, input: Any) -> Any:
     return loss * weight
 
 
+@in_float32
 def mse_loss(
     input: Any,
     target: Any,
@@ -90,6 +92,7 @@ def mse_loss(
     return ops.sum(loss) / ops.sum(weight) if reduction == "mean" else reduced(loss, reduction)
 
 
+@in_float32
 def l1_loss(
     input: Any,
     target: Any,
@@ -109,6 +112,7 @@ def l1_loss(
     return ops.sum(loss) / ops.sum(weight) if reduction == "mean" else reduced(loss, reduction)
 
 
+@in_float32
 def smooth_l1_loss(
     input: Any,
     target: Any,
@@ -131,6 +135,7 @@ def smooth_l1_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """z²/2 where |z| < δ, else δ (|z| - δ/2), with z = input - target (Huber 1964). RuntimeError unless δ > 0.
 

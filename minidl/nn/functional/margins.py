@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import apply
 from minidl.backends import namespace
 from minidl.nn.functional.distance import pairwise_distance
@@ -35,6 +36,7 @@ def _where(mask: Any, x: Any) -> Any:
 # --------------------------------------------------------------------------------------------------------- embeddings
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Any,
     input2: Any,
@@ -71,6 +73,7 @@ def cosine_embedding_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def hinge_embedding_loss(
     input: Any,
     target: Any,
@@ -87,6 +90,7 @@ def hinge_embedding_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Any,
     positive: Any,
@@ -149,6 +153,7 @@ def _triplet(
 # ------------------------------------------------------------------------------------------------ ranks and two classes
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Any,
     input2: Any,
@@ -171,6 +176,7 @@ def margin_ranking_loss(
     return reduced(ops.clamp_min(-target * (input1 - input2) + margin, 0), reduction)
 
 
+@in_float32
 def soft_margin_loss(
     input: Any,
     target: Any,
@@ -237,6 +243,7 @@ def _classes(name: str, target: Any, low: int, high: int) -> Any:
     return index
 
 
+@in_float32
 def multi_margin_loss(
     input: Any,
     target: Any,
@@ -281,6 +288,7 @@ def multi_margin_loss(
     return reduced(loss.reshape(tuple(target.shape) if input.ndim < 2 else (rows,)), reduction)
 
 
+@in_float32
 def multilabel_margin_loss(
     input: Any,
     target: Any,

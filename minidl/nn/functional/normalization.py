@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl import dtypes, ops
+from minidl.autograd.autocast import in_float32_on_cuda
 from minidl.autograd.grad_mode import no_grad
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel
@@ -226,6 +227,7 @@ def _check_normalized(name: str, input: Any, normalized_shape: Any, **parameters
     return sizes
 
 
+@in_float32_on_cuda
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """(x - μ)/√(σ² + eps) · weight + bias over the last dimensions (Ba, Kiros & Hinton 2016).
 
@@ -240,6 +242,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     return apply(LayerNorm(len(sizes), eps), input, weight, bias)
 
 
+@in_float32_on_cuda
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Statistics of each sample over groups of channels, then a scale and shift for each channel (Wu & He 2018).
 

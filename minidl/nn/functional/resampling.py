@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import ops
+from minidl.autograd.autocast import in_float32
 from minidl.backends import namespace
 from minidl.nn.functional.pooling import averages
 from minidl.tensor import raw, wrap
@@ -163,6 +164,7 @@ def _cubic(t: Any, a: float = -0.75) -> tuple:
 # ----------------------------------------------------------------------------------------------------------- any places
 
 
+@in_float32
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Any:

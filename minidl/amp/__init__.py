@@ -1,0 +1,6 @@
+"""Automatic mixed precision: :class:`autocast` and :class:`GradScaler`, under PyTorch's names."""
+
+from minidl.amp.grad_scaler import GradScaler
+from minidl.autograd.autocast import autocast
+
+__all__ = ["GradScaler", "autocast"]
