@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 EPOCHS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench scoreboard clean
+.PHONY: help demo test lint format bench bench-gpu test-gpu scoreboard clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -29,6 +29,16 @@ format: .venv/test  ## put the style right
 
 bench: .venv/test  ## the time of training steps, beside PyTorch
 	$(BIN)/minidl bench cpu --against torch
+
+# On a machine with a GPU both run in the Python that is there, with CuPy and Triton, and need no network.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+GPU_RESULTS ?= runs/gpu
+
+bench-gpu:  ## measure the GPU kernels, beside PyTorch if it is there; JSON and plots in runs/gpu
+	PYTHONPATH=.:kernels $(GPU_PYTHON) -m minidl.bench.gpu $(GPU_RESULTS)
+
+test-gpu:  ## every kernel of every backend, on the GPU if there is one
+	PYTHONPATH=.:kernels $(GPU_PYTHON) -m pytest tests/kernels
 
 scoreboard: .venv/test  ## write docs/scoreboard.md anew from the table of operators
 	$(BIN)/python -m tests.scoreboard

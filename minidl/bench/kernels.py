@@ -36,11 +36,12 @@ def run(
     runs: int = 15,
     sizes: str | None = None,
     say: Any = lambda text: None,
+    keep_going: bool = False,
 ) -> Results:
     """Measure ``rooms`` (all) on the backends ``names`` (those that are not emulated).
 
     ``against`` may be "torch"; ``sizes`` one of "tiny", "cpu", "cuda" instead of what suits each backend; ``say`` is told
-    what is being measured.
+    what is being measured. With ``keep_going`` a kernel that fails is noted in ``failures``, and the others are measured.
 
     Raises:
         ValueError: an unknown room, backend or library, or kernels whose answers differ.
@@ -67,7 +68,12 @@ def run(
                 kind = sizes or ("tiny" if emulated else device)
                 for size in known.SIZES[room][kind] if mine else ():
                     say(f"{room} {' × '.join(map(str, size))} on {device}")
-                    found.rows += measure(room, size, mine, device, found.ceilings[device], torch, dtype, runs)
+                    try:
+                        found.rows += measure(room, size, mine, device, found.ceilings[device], torch, dtype, runs)
+                    except Exception as error:
+                        if not keep_going:
+                            raise
+                        found.failures.append(f"{room}, {size}, {dtype}: {type(error).__name__}: {error}")
     return found
 
 

@@ -63,6 +63,7 @@ class Results:
     machine: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""
+    failures: list[str] = field(default_factory=list)
 
 
 def here() -> dict[str, Any]:
