@@ -36,6 +36,10 @@ CHAINS: dict[str, tuple[str, ...]] = {
 }
 
 
+class OutOfMemoryError(RuntimeError):
+    """A GPU's memory is full."""
+
+
 class device:
     """A place where arrays live: ``type`` (``"cpu"`` or ``"cuda"``) and ``index``."""
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import backends
+from minidl.backends import OutOfMemoryError
 
-__all__ = ["current_device", "device_count", "get_device_name", "is_available", "manual_seed_all", "synchronize"]
+__all__ = [
+    "OutOfMemoryError",
+    "current_device",
+    "device_count",
+    "get_device_name",
+    "is_available",
+    "manual_seed_all",
+    "synchronize",
+]
 
 
 def is_available() -> bool:

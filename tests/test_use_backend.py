@@ -195,11 +195,12 @@ def gpu(monkeypatch):
     monkeypatch.setattr(
         backends, "device_of", lambda a: backends.device("cuda", 0) if isinstance(a, OnCuda) else backends.CPU
     )
+    monkeypatch.setattr(backends, "namespace", lambda a: library if isinstance(a, OnCuda) else np)
     monkeypatch.setattr(backends, "namespace_for", lambda where: library if where != "cpu" else np)
     monkeypatch.setattr(tape, "_around", [])
     devices.watch()
     devices.watch()
-    assert tape._around == [devices.one_device]
+    assert tape._around == [devices.guard]
 
 
 def on_cuda(*shape):
@@ -217,6 +218,18 @@ def test_mixed_devices_are_refused_by_name(gpu):
         2,
         2,
     ]  # a number may come from anywhere
+
+
+def test_a_full_gpu_says_what_would_help(gpu):
+    class OutOfMemoryError(MemoryError):
+        pass
+
+    class Large(tape.Operator):
+        def forward(self, x):
+            raise OutOfMemoryError("allocating 5 bytes")
+
+    with pytest.raises(minidl.cuda.OutOfMemoryError, match=r"in Large, forward: allocating 5 bytes.*batch smaller"):
+        tape.apply(Large(), on_cuda(3))
 
 
 def test_kernels_go_by_the_arrays_device(gpu):

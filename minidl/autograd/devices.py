@@ -1,4 +1,7 @@
-"""Operands on two devices are refused at the operator's door, by name. Nothing is checked before a GPU is first used."""
+"""What can go wrong on a GPU, told at the operator's door: operands on two devices, and memory that is full.
+
+Nothing is checked before a GPU is first used.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,40 @@ from minidl import backends
 from minidl.autograd import tape
 
 
-def one_device(operator: tape.Operator, phase: str, rule: Any, arrays: tuple) -> Any:
+def guard(operator: tape.Operator, phase: str, rule: Any, arrays: tuple) -> Any:
     """``rule(*arrays)``, all on one device. As in PyTorch, a single number may come from the CPU.
 
-    RuntimeError, naming the arguments and their devices, if they are on several.
+    Raises:
+        RuntimeError: the operands are on several devices; names them.
+        OutOfMemoryError: the GPU's memory is full; says what would help.
     """
-    if phase == "backward" or operator.name == "Move":
+    if phase == "forward" and operator.name != "Move":
+        arrays = _on_one_device(operator, arrays)
+    try:
         return rule(*arrays)
-    places = {
-        i: backends.device_of(a) for i, a in enumerate(arrays) if isinstance(a, np.ndarray) or hasattr(a, "device")
-    }
+    except Exception as error:
+        if type(error).__name__ != "OutOfMemoryError" or isinstance(error, backends.OutOfMemoryError):
+            raise
+        raise backends.OutOfMemoryError(
+            f"CUDA out of memory in {operator.name}, {phase}: {error}. Make the batch smaller, compute without gradients "
+            "under minidl.no_grad(), keep fewer values with minidl.utils.checkpoint, use float16, or let go of tensors (del)."
+        ) from error
+
+
+def _on_one_device(operator: tape.Operator, arrays: tuple) -> tuple:
+    places = _places(arrays)
     if len(set(places.values())) > 1:
         arrays = _with_numbers_moved(arrays, places)
-        left = {i: backends.device_of(arrays[i]) for i in places}
-        if len(set(left.values())) > 1:
-            raise RuntimeError(_complaint(operator, arrays, left))
-    return rule(*arrays)
+        places = _places(arrays)
+        if len(set(places.values())) > 1:
+            raise RuntimeError(_complaint(operator, arrays, places))
+    return arrays
+
+
+def _places(arrays: tuple) -> dict[int, backends.device]:
+    """The device of each argument that is an array."""
+    found = {i: a for i, a in enumerate(arrays) if isinstance(a, np.ndarray) or backends.namespace(a) is not np}
+    return {i: backends.device_of(a) for i, a in found.items()}
 
 
 def _with_numbers_moved(arrays: tuple, places: dict[int, backends.device]) -> tuple:
@@ -50,8 +71,8 @@ def _complaint(operator: tape.Operator, arrays: tuple, places: dict[int, backend
 
 def watch() -> None:
     """From now on every operator checks its operands."""
-    if one_device not in tape._around:
-        tape._around.append(one_device)
+    if guard not in tape._around:
+        tape._around.append(guard)
 
 
 backends._on_cuda.append(watch)
