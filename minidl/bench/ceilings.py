@@ -55,21 +55,22 @@ class Verdict:
 DATASHEET = {"H100": (3.35e12, 67e12), "H200": (4.8e12, 67e12), "A100": (2.04e12, 19.5e12)}
 
 
+NEAR = 0.35  # the share of a ceiling from which on it is called the bound
+
+
 def judge(ceilings: Ceilings, seconds: float, flops: float, nbytes: float, calls: int = 1) -> Verdict:
     """What bounds work that took ``seconds`` in ``calls`` calls."""
     limit = ceilings.limit(flops, nbytes)
     share = ceilings.least(flops, nbytes) / seconds
     intensity = f"{flops / max(nbytes, 1):.3g} FLOP/byte"
+    at = f"at {share:.0%} of this machine's {'bandwidth' if limit == 'memory' else 'matrix product'}"
     if share < 0.5 and seconds < 50 * ceilings.call * max(calls, 1):
         return Verdict("overhead", share, f"overhead: {seconds * 1e6:.0f} µs is mostly the cost of calling")
-    if share < 0.1:
-        return Verdict(
-            "neither", share, f"neither: {intensity}, at {share:.0%} of the {limit} ceiling; latency or slow functions"
-        )
+    if share < NEAR:
+        return Verdict("neither", share, f"neither: {intensity}, {at}: slow functions, temporaries or idle cores")
     if limit == "memory":
-        cached = " (it stays in cache)" if share > 1.05 else ""
-        return Verdict("memory", share, f"bytes: {intensity}, at {share:.0%} of this machine's bandwidth{cached}")
-    return Verdict("arithmetic", share, f"arithmetic: {intensity}, at {share:.0%} of this machine's matrix product")
+        return Verdict("memory", share, f"bytes: {intensity}, {at}" + (" (it stays in cache)" if share > 1.05 else ""))
+    return Verdict("arithmetic", share, f"arithmetic: {intensity}, {at}")
 
 
 def measure(device: str = "cpu", dtype: Any = "float32") -> Ceilings:

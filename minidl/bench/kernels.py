@@ -90,14 +90,17 @@ def measure(
     """Time the operations of one room at one size on some backends of one device, the reference first."""
     arrays = known.Arrays(importlib.import_module("cupy") if device == "cuda" else np, dtype)
     ours, rows = timing.clock(device), []
+    if device == "cuda":
+        _check_small(room, names, arrays)
     peer = known.Peer(torch, device) if torch is not None and _peer_has(torch, device) else None
     for case in known.build(room, size, arrays):
         works, implementations = {}, {}
         for name, module, ran in _modules(room, names):
             works[name], implementations[name] = case.ours(module), ran
-        _check_answers(case, {"the reference": case.ours(backends._find(room, "numpy")), **works})
         if peer is not None and case.theirs is not None:
             works["torch"], implementations["torch"] = case.theirs(peer), "torch"
+        reference = {"the reference": case.ours(backends._find(room, "numpy"))} if device == "cpu" else {}
+        _check_answers(case, {**reference, **works})
         timings = timing.in_turn(works, dict.fromkeys(works, ours), runs)
         for name, taken in timings.items():
             verdict = limits.judge(ceilings, taken.seconds, case.flops, case.nbytes)
@@ -121,25 +124,42 @@ def _modules(room: str, names: Sequence[str]) -> list[tuple[str, Any, str]]:
     return list(found.values())
 
 
+def _check_small(room: str, names: Sequence[str], arrays: known.Arrays) -> None:
+    """The answers at the smallest size against the reference on the CPU, which at the large ones would take minutes."""
+    size = known.SIZES[room]["tiny"][0]
+    dtype = arrays.dtype.name
+    for case, exact in zip(
+        known.build(room, size, known.Arrays(arrays.xp, dtype)), known.build(room, size, known.Arrays(np, dtype))
+    ):
+        works = {name: case.ours(module) for name, module, _ in _modules(room, names)}
+        _check_answers(case, {"the reference": exact.ours(backends._find(room, "numpy")), **works})
+
+
 def _check_answers(case: known.Case, works: dict[str, Any]) -> None:
-    """ValueError if two backends give different answers: there would be nothing to compare."""
-    first, *others = [(name, _flat(work())) for name, work in works.items()]
+    """ValueError if two give different answers: there would be nothing to compare."""
+    answers = {name: _flat(work()) for name, work in works.items() if case.room != "dropout" or name != "torch"}
+    (first, expected), *others = [(name, answer) for name, answer in answers.items() if answer is not None]
+    scale = max(float(np.abs(expected).max(initial=0)), 1e-6)
     for name, answer in others:
-        scale = max(float(np.abs(first[1]).max(initial=0)), 1e-6)
-        error = float(np.abs(answer - first[1]).max(initial=0)) / scale if len(answer) == len(first[1]) else np.inf
+        error = float(np.abs(answer - expected).max(initial=0)) / scale if answer.shape == expected.shape else np.inf
         if not error <= TOLERANCE[case.dtype]:
             raise ValueError(
-                f"{case.room}, {case.operation}, {case.size}: {name} and {first[0]} differ by {error:.2g} of the largest "
+                f"{case.room}, {case.operation}, {case.size}: {name} and {first} differ by {error:.2g} of the largest "
                 "value: there is nothing to compare"
             )
 
 
-def _flat(answer: Any) -> np.ndarray:
-    """The first million finite numbers of the main result."""
+def _flat(answer: Any) -> np.ndarray | None:
+    """The first million numbers of the main result, those that are finite; None if there is no result."""
     if isinstance(answer, (tuple, list)):
         answer = answer[0]
-    host = answer if isinstance(answer, (np.ndarray, np.generic)) else answer.get()
-    values = np.asarray(host).ravel()[: 1 << 20].astype(np.float64)
+    if answer is None:
+        return None
+    first = answer.reshape(-1)[: 1 << 20]
+    if hasattr(first, "detach"):
+        first = first.detach().float().cpu().numpy()
+    host = first if isinstance(first, np.ndarray) else first.get()
+    values = host.astype(np.float64)
     return values[np.isfinite(values)]
 
 

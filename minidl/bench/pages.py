@@ -154,11 +154,14 @@ def print_check(found: Sequence[compile_check.Compiled], console: Any) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("kernel", "room", "backend", "settings", "target")
-    for column in ("registers", "spilled bytes", "shared bytes"):
-        table.add_column(column, justify="right")
+    table = Table()
+    for column in ("kernel", "backend", "target"):
+        table.add_column(column, no_wrap=True)
+    for column in ("registers", "spilled", "shared"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("settings", overflow="fold")
     for made in found:
         style = None if made.fit else "bold red"
         numbers = (str(made.registers), str(made.spilled), str(made.shared))
-        table.add_row(made.kernel, made.room, made.backend, escape(made.settings), made.target, *numbers, style=style)
+        table.add_row(made.kernel, made.backend, made.target, *numbers, escape(made.settings), style=style)
     console.print(table)
