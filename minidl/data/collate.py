@@ -25,9 +25,9 @@ def default_collate(batch: Sequence) -> Any:
     if isinstance(first, (np.ndarray, np.generic)) and first.dtype.kind in "biufV":
         return _stack([wrap(np.asarray(x)) for x in batch])
     if isinstance(first, float):
-        return minidl.tensor(list(batch), dtype=minidl.float64)
+        return minidl.tensor(list(batch), dtype=minidl.float64, device="cpu")
     if isinstance(first, int):
-        return minidl.tensor(list(batch))
+        return minidl.tensor(list(batch), device="cpu")
     if isinstance(first, (str, bytes)):
         return batch
     if isinstance(first, Mapping):

@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from minidl import random
+from minidl.backends import use_backend
 
 END = "the end of an iterable data set"
 _EPOCH = "a new epoch"
@@ -200,6 +201,7 @@ class Workers:
 def _child(number: int, count: int, pipe: Any, others: list, fetcher_of: Any, loader: Any, initialise: Any) -> None:
     for other in others:  # ends that belong to the parent: held open here, nobody would notice it closing them
         other.close()
+    use_backend("numpy")  # a forked process cannot use the parent's GPU
     _work(number, count, pipe, fetcher_of, loader, initialise)
 
 

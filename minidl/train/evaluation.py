@@ -62,7 +62,8 @@ def evaluate(model: Any, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], T
     targets, predictions, mistakes = [], [], []
     try:
         with no_grad(), random.fork_rng():
-            for inputs, labels in loader:
+            for batch in loader:
+                inputs, labels = beside(model, *batch)
                 scores = model(inputs)
                 total += loss_fn(scores, labels).item() * len(labels)
                 truth, guess = _on_cpu(labels), _on_cpu(scores).argmax(1)
@@ -76,6 +77,12 @@ def evaluate(model: Any, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], T
         raise ValueError("evaluate: the loader gave no batch; is its data set empty?")
     together = np.concatenate(targets)
     return Evaluation(total / len(together), together, np.concatenate(predictions), classes, np.concatenate(mistakes))
+
+
+def beside(model: Any, *tensors: Any) -> list:
+    """``tensors`` on the device of the model's parameters: loaders make theirs on the CPU."""
+    first = next(iter(model.parameters()), None)
+    return [x.to(first.device) if isinstance(x, Tensor) and first is not None else x for x in tensors]
 
 
 def _on_cpu(tensor: Tensor) -> np.ndarray:

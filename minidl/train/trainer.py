@@ -16,7 +16,7 @@ from minidl.optim.lr_scheduler import ReduceLROnPlateau
 from minidl.tensor import Tensor
 from minidl.train import checkpoint
 from minidl.train.diagnosis import all_finite, explain
-from minidl.train.evaluation import Evaluation, evaluate
+from minidl.train.evaluation import Evaluation, beside, evaluate
 from minidl.train.interrupts import Interrupted, hold_interrupts
 
 
@@ -133,6 +133,7 @@ class Trainer:
             self._stop()
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
+        inputs, targets = beside(self.model, inputs, targets)
         before = random.get_rng_state()
         self.optimizer.zero_grad()
         loss = self.loss_fn(self.model(inputs), targets)
