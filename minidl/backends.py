@@ -209,7 +209,10 @@ class _ByDevice:
         self.__name__ = module.__name__
 
     def __getattr__(self, name: str) -> Any:
-        mine, reference = getattr(self._mine, name), getattr(self._reference, name)
+        mine = getattr(self._mine, name)
+        reference = getattr(self._reference, name, mine)
+        if not callable(mine):
+            return mine
 
         def run(*args: Any, **kwargs: Any) -> Any:
             first = next((a for a in _arrays(args)), None)

@@ -50,6 +50,10 @@ class Arrays:
         values = self._random.standard_normal(shape, np.float32) * np.float32(scale)
         return self.xp.asarray(values.astype(self.dtype))
 
+    def images(self, n: int, channels: int, *size: int) -> Any:
+        """Normal values (N, C, H, W), channels innermost in memory, as the engine's own convolutions leave them."""
+        return self.xp.moveaxis(self.normal(n, *size, channels), -1, 1)
+
     def below(self, high: int, *shape: int) -> Any:
         return self.xp.asarray(self._random.integers(0, high, shape))
 
@@ -64,15 +68,22 @@ class Peer:
         self.torch, self.device = torch, device
         self.F = torch.nn.functional
 
-    def tensor(self, array: Any) -> Any:
+    def tensor(self, array: Any, images: bool = False) -> Any:
+        """The same values; with ``images``, on a GPU, in the layout that cuDNN is fastest with."""
+        made = self._tensor(array)
+        if images and made.ndim == 4 and self.device == "cuda":
+            return made.contiguous(memory_format=self.torch.channels_last)
+        return made
+
+    def _tensor(self, array: Any) -> Any:
         host = array if isinstance(array, np.ndarray) else array.get()
         if host.dtype.kind in "iu":
             return self.torch.tensor(host).to(self.device)
         half = self.torch.bfloat16 if host.dtype.name == "bfloat16" else getattr(self.torch, host.dtype.name)
         return self.torch.tensor(host.astype(np.float32)).to(self.device, half)
 
-    def forward(self, function: Any, *arrays: Any) -> Work:
-        tensors = [self.tensor(a) for a in arrays]
+    def forward(self, function: Any, *arrays: Any, images: bool = False) -> Work:
+        tensors = [self.tensor(a, images) for a in arrays]
 
         def work() -> Any:
             with self.torch.no_grad():
@@ -80,11 +91,11 @@ class Peer:
 
         return work
 
-    def backward(self, function: Any, g: Any, *arrays: Any) -> Work:
+    def backward(self, function: Any, g: Any, *arrays: Any, images: bool = False) -> Work:
         """The gradients of ``function`` for all ``arrays``."""
-        leaves = [self.tensor(a).requires_grad_() for a in arrays]
+        leaves = [self.tensor(a, images).requires_grad_() for a in arrays]
         y = function(*leaves)
-        gradient = self.tensor(g)
+        gradient = self.tensor(g, images)
         return lambda: self.torch.autograd.grad(y, leaves, gradient, retain_graph=True)
 
 
@@ -156,7 +167,7 @@ def rms_norm(a: Arrays, rows: int, n: int) -> Built:
 
 
 def batch_norm(a: Arrays, n: int, channels: int, side: int) -> Built:
-    x, g = a.normal(n, channels, side, side), a.normal(n, channels, side, side)
+    x, g = a.images(n, channels, side, side), a.images(n, channels, side, side)
     w, b = a.normal(channels).astype(np.float32), a.normal(channels).astype(np.float32)
     cost = _room("batch_norm")
     flops, nbytes = cost.flops(n, channels, side**2), cost.nbytes(n, channels, side**2, a.item)
@@ -167,10 +178,19 @@ def batch_norm(a: Arrays, n: int, channels: int, side: int) -> Built:
         rstd = 1 / (var + 1e-5) ** 0.5
         return k.forward(x, mean, rstd, w, b), mean, rstd
 
-    yield ("forward", flops, nbytes, lambda k: partial(ours, k), lambda peer: peer.forward(f(peer), x, w, b))
+    yield (
+        "forward",
+        flops,
+        nbytes,
+        lambda k: partial(ours, k),
+        lambda peer: peer.forward(f(peer), x, w, b, images=True),
+    )
     yield (
         *("backward", 8 * x.size, 5 * x.nbytes),
-        *(lambda k: partial(k.backward, g, x, *ours(k)[1:], w, True), lambda peer: peer.backward(f(peer), g, x, w, b)),
+        *(
+            lambda k: partial(k.backward, g, x, *ours(k)[1:], w, True),
+            lambda peer: peer.backward(f(peer), g, x, w, b, images=True),
+        ),
     )
 
 
@@ -233,45 +253,42 @@ def matmul(a: Arrays, m: int, n: int, k_: int) -> Built:
 
 
 def convolution(a: Arrays, n: int, channels: int, filters: int, side: int, size: int = 3) -> Built:
-    x, g = a.normal(n, channels, side, side), a.normal(n, filters, side, side)
+    x, g = a.images(n, channels, side, side), a.images(n, filters, side, side)
     w = a.normal(filters, channels, size, size, scale=0.1)
     out, kernel, pad = (side, side), (size, size), ((size // 2, size // 2),) * 2
     rest = ((1, 1), pad, (1, 1), 1)  # stride, padding, dilation, groups
     cost = _room("convolution")
     flops = cost.flops(n, channels, filters, out, kernel)
     nbytes = cost.nbytes(n, channels, filters, out, out, kernel, a.item)
-    torch = lambda peer: partial(peer.F.conv2d, padding=size // 2)
-    alone = lambda peer, i: peer.backward(
-        (lambda x: torch(peer)(x, peer.tensor(w))) if i == 0 else (lambda w: torch(peer)(peer.tensor(x), w)),
-        g,
-        (x, w)[i],
-    )
-    yield (
-        *("forward", flops, nbytes),
-        *(lambda k: partial(k.forward, x, w, None, *rest), lambda peer: peer.forward(torch(peer), x, w)),
-    )
-    yield (
-        *("input gradient", flops, nbytes),
-        *(lambda k: partial(k.input_gradient, g, w, out, *rest), lambda peer: alone(peer, 0)),
-    )
-    yield (
-        *("weight gradient", flops, nbytes),
-        *(lambda k: partial(k.weight_gradient, x, g, kernel, *rest), lambda peer: alone(peer, 1)),
-    )
+
+    def forward(peer: Any) -> Work:
+        return peer.forward(partial(peer.F.conv2d, padding=size // 2), x, w, images=True)
+
+    def input_gradient(peer: Any) -> Work:
+        weight = peer.tensor(w, images=True)
+        return peer.backward(lambda x: peer.F.conv2d(x, weight, padding=size // 2), g, x, images=True)
+
+    def weight_gradient(peer: Any) -> Work:
+        inputs = peer.tensor(x, images=True)
+        return peer.backward(lambda w: peer.F.conv2d(inputs, w, padding=size // 2), g, w, images=True)
+
+    yield ("forward", flops, nbytes, lambda k: partial(k.forward, x, w, None, *rest), forward)
+    yield ("input gradient", flops, nbytes, lambda k: partial(k.input_gradient, g, w, out, *rest), input_gradient)
+    yield ("weight gradient", flops, nbytes, lambda k: partial(k.weight_gradient, x, g, kernel, *rest), weight_gradient)
 
 
 def pooling(a: Arrays, n: int, channels: int, side: int) -> Built:
-    x, g = a.normal(n, channels, side, side), a.normal(n, channels, side // 2, side // 2)
+    x, g = a.images(n, channels, side, side), a.images(n, channels, side // 2, side // 2)
     out, two, none = (side // 2,) * 2, (2, 2), ((0, 0), (0, 0))
     cost = _room("pooling")
     flops, nbytes = cost.flops(n, channels, out, two), cost.nbytes(n, channels, (side, side), out, a.item)
     f = lambda peer: partial(peer.F.max_pool2d, kernel_size=2)
     forward = lambda k: partial(k.max_forward, x, two, two, none, (1, 1), out)
-    yield ("max, forward", flops, nbytes, forward, lambda peer: peer.forward(f(peer), x))
+    yield ("max, forward", flops, nbytes, forward, lambda peer: peer.forward(f(peer), x, images=True))
     yield (
         *("max, backward", g.size, nbytes),
         *(lambda k: partial(k.max_backward, g, forward(k)()[1], (side, side), two, two, none, (1, 1)),),
-        *(lambda peer: peer.backward(f(peer), g, x),),
+        *(lambda peer: peer.backward(f(peer), g, x, images=True),),
     )
 
 

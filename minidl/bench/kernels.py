@@ -60,20 +60,26 @@ def run(
     torch = _torch(against)
     say("the machine's ceilings: a copy and a matrix product")
     found = Results([], {d: limits.measure(d, dtype if d == "cuda" else "float32") for d in devices}, **here())
+    plan = _plan(rooms, names, devices, sizes)
+    for number, (room, size, mine, device) in enumerate(plan, 1):
+        say(f"{room} {' × '.join(map(str, size))} on {device}, {number} of {len(plan)}")
+        try:
+            found.rows += measure(room, size, mine, device, found.ceilings[device], torch, dtype, runs)
+        except Exception as error:
+            if not keep_going:
+                raise
+            found.failures.append(f"{room}, {size}, {dtype}: {type(error).__name__}: {error}")
+    return found
+
+
+def _plan(rooms: Sequence[str], names: Sequence[str], devices: Sequence[str], sizes: str | None) -> list[tuple]:
+    """Room, size, backends and device of everything to measure; emulated backends apart, at a tiny size."""
+    found = []
     for device in devices:
-        group = [name for name in names if backends.device_type(name) == device]
-        for room in rooms:
-            for emulated in (False, True):
-                mine = [name for name in group if backends.emulated(name) == emulated]
-                kind = sizes or ("tiny" if emulated else device)
-                for size in known.SIZES[room][kind] if mine else ():
-                    say(f"{room} {' × '.join(map(str, size))} on {device}")
-                    try:
-                        found.rows += measure(room, size, mine, device, found.ceilings[device], torch, dtype, runs)
-                    except Exception as error:
-                        if not keep_going:
-                            raise
-                        found.failures.append(f"{room}, {size}, {dtype}: {type(error).__name__}: {error}")
+        for emulated in (False, True):
+            mine = [n for n in names if backends.device_type(n) == device and backends.emulated(n) == emulated]
+            kind = sizes or ("tiny" if emulated else device)
+            found += [(room, size, mine, device) for room in rooms for size in known.SIZES[room][kind] if mine]
     return found
 
 
