@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import matplotlib.image
 import numpy as np
@@ -177,6 +178,66 @@ def test_files_that_are_something_else(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"x\.json holds no results"):
         results.load(path)
+
+
+# -------------------------------------------------------------------- as on a GPU: a CuPy that notes what is asked of it
+
+
+class FakeCupy:
+    """NumPy, with events whose clock goes forward by a millisecond at each record."""
+
+    def __init__(self):
+        self.log, self.now = [], 0.0
+        fake = self
+
+        class Event:
+            def record(self):
+                fake.now += 1.0
+                self.at = fake.now
+                fake.log.append("record")
+
+            def synchronize(self):
+                fake.log.append("wait")
+
+        class Buffer:
+            def fill(self, value):
+                fake.log.append("flush")
+
+        device = type("Device", (), {"attributes": {"L2CacheSize": 50 << 20}})
+        runtime = type("runtime", (), {"deviceSynchronize": staticmethod(lambda: fake.log.append("synchronize"))})
+        self.cuda = type("cuda", (), {"Event": Event, "Device": device, "runtime": runtime})
+        self.cuda.get_elapsed_time = staticmethod(lambda a, b: b.at - a.at)
+        self.int8, self.float32 = np.int8, np.float32
+        self.empty = lambda n, dtype: fake.log.append(n) or Buffer()
+        self.ones = lambda shape, dtype: np.ones(min(shape, 8) if isinstance(shape, int) else (4, 4), dtype)
+        self.zeros, self.empty_like, self.copyto = np.zeros, np.empty_like, np.copyto
+        self.matmul, self.add = np.matmul, np.add
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    fake = FakeCupy()
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr(backends, "cuda_is_available", lambda: True)
+    return fake
+
+
+def test_the_gpu_is_timed_by_events_with_a_cold_cache(cupy):
+    clock = timing.clock("cuda")
+    assert cupy.log == [256 << 20]
+    assert clock.repeats(lambda: None) == 1
+    cupy.log.clear()
+    assert clock.measure(lambda: cupy.log.append("work"), 2) == pytest.approx(1e-3)
+    assert cupy.log == ["flush", "record", "work", "record", "wait"] * 2
+    timing.synchronize()
+    assert cupy.log[-1] == "synchronize"
+
+
+def test_the_gpus_ceilings(cupy):
+    found = ceilings.measure("cuda", "float16")
+    assert found.bandwidth == pytest.approx(2 * 8 * 4 / 1e-3)
+    assert found.gemm == pytest.approx(2 * 8192**3 / 1e-3)
+    assert found.call == pytest.approx(1e-3)
 
 
 def test_durations():
