@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl import backends
-from minidl.bench import kernels, results
+from minidl.bench import kernels, results, steps
 from minidl.bench.results import Results, Row
 
 HALF = ["matmul", "attention", "convolution", "softmax", "layer_norm", "cross_entropy", "rms_norm", "activation"]
@@ -53,6 +53,7 @@ GOALS = [
     Goal("matmul", "bfloat16", 0.85, "torch", "of cuBLAS's speed"),
     Goal("lstm", "float32", 1.0, "torch", "of cuDNN's speed"),
     Goal("convolution", "float16", 0.7, "torch", "of cuDNN's speed"),
+    Goal("gpt2 small", "bfloat16", 0.8, "torch", "of the speed of PyTorch eager"),
 ]
 
 
@@ -74,6 +75,11 @@ def run(say: Any = print) -> Results:
         found.rows += part.rows
         found.failures += part.failures
         found.ceilings.update({f"{device} {dtype}": c for device, c in part.ceilings.items()})
+    say("a training step of GPT-2 small")
+    try:
+        found.rows += steps.measure(names[-1:], kernels._torch(against), found.ceilings["cuda bfloat16"])
+    except Exception as error:
+        found.failures.append(f"a training step of GPT-2 small: {type(error).__name__}: {error}")
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minidl import backends
-from minidl.bench import ceilings, gpu, kernels, results
+from minidl.bench import ceilings, gpu, kernels, results, steps
 
 
 def test_without_a_gpu(monkeypatch):
@@ -88,6 +88,13 @@ def test_every_type_is_measured(monkeypatch):
     monkeypatch.setattr(backends, "cuda_is_available", lambda: True)
     monkeypatch.setattr(results, "here", dict)
     monkeypatch.setattr(kernels, "run", run)
+    asked_steps = []
+
+    def measure(names, torch, ceilings):
+        asked_steps.append(names)
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(steps, "measure", measure)
     said = []
     found = gpu.run(said.append)
     both = ["cupy", "triton"]
@@ -97,6 +104,8 @@ def test_every_type_is_measured(monkeypatch):
     ]
     assert list(found.ceilings) == ["cuda float32", "cuda bfloat16", "cuda float16"]
     assert "softmax, bfloat16" in said
+    assert asked_steps == [["triton"]]
+    assert found.failures == ["a training step of GPT-2 small: MemoryError: too large"]
 
 
 def test_one_failure_does_not_stop_the_rest(monkeypatch):
