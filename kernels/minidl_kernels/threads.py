@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +73,24 @@ def in_parallel(function: Callable[[Any], Any], pieces: Sequence[Any]) -> list[A
         for future in futures:
             future.exception()  # waits: nobody may still be writing when an error leaves
     return [first, *(future.result() for future in futures)]
+
+
+class Scratch:
+    """Memory for what is needed only for a while: asked for again by the same name, it is given again.
+
+    Fresh memory costs as much as the arithmetic: the system clears it page by page when it is first written.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Any] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], like: Any) -> Any:
+        """An array of ``shape``, with any values, of the type and library of ``like``."""
+        size = math.prod(shape)
+        kept = self._kept.get(name)
+        if kept is None or kept.size < size or kept.dtype != like.dtype:
+            kept = self._kept[name] = np.empty_like(like, order="C", shape=(size,))
+        return kept[:size].reshape(shape)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ class Case:
     settings   what is no array
     layout     how the arrays of two and more dimensions lie in memory
     factor     tolerance in units of the type's rounding error: more for longer sums
+    scale      the size that errors are measured at, at least: for results that ought to be 0 and are differences
     dtypes     the types tested
     """
 
@@ -43,6 +44,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     layout: str = "contiguous"
     factor: float = 16.0
+    scale: float = 0.0
     dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16", "float64")
 
     def __post_init__(self) -> None:
