@@ -352,8 +352,10 @@ def race_backends(
     from minidl.bench import plots
     from minidl.inspect import race
 
-    with console.status("Checking the answers, then racing…"):
-        found = race(_builder(model), [n.strip() for n in names.split(",") if n.strip()] or None, runs, emulated)
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or None
+    with console.status("Racing…") as status:
+        say = lambda text: status.update(f"{text.capitalize()}…")
+        found = race(_builder(model), chosen, runs, emulated, say=say)
     found.show(console)
     if plot is not None:
         _say(f"The roofline is in {plots.draw_race(found, plot)}")

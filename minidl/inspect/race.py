@@ -156,13 +156,18 @@ class Race:
 
 
 def race(
-    fn: Callable[[], Any], names: Sequence[str] | None = None, runs: int = 5, emulated: bool = False, seed: int = 0
+    fn: Callable[[], Any],
+    names: Sequence[str] | None = None,
+    runs: int = 5,
+    emulated: bool = False,
+    seed: int = 0,
+    say: Callable[[str], Any] = lambda text: None,
 ) -> Race:
     """Run one graph on several backends, forward and backward, and compare.
 
     ``fn`` returns a Tensor (what is not a number is summed), or returns a function that does, and is then called once on
     each backend: tensors that it makes are the backend's own. ``names``: the backends, those that this machine can run if
-    None; emulated ones are checked and, with ``emulated=True``, timed.
+    None; emulated ones are checked and, with ``emulated=True``, timed. ``say`` is told what happens.
 
     Raises:
         RuntimeError: a backend's answer is wrong; it names the operator.
@@ -174,6 +179,7 @@ def race(
     steps: dict[str, Callable[[], float]] = {}
     checks: dict[str, _Check] = {}
     for name in names:
+        say(f"checking {name}" + (" (emulated: with large tensors this takes long)" if name in found.emulated else ""))
         with backends.use_backend(name):
             random.manual_seed(seed)
             steps[name] = _step(fn, seed)
@@ -186,7 +192,8 @@ def race(
         found.ceilings[device] = measure_ceilings(device)
     recorded: dict[str, list[profile]] = {name: [] for name in timed}
     clean: dict[str, list[float]] = {name: [] for name in timed}
-    for _ in range(runs):
+    for number in range(runs):
+        say(f"racing {', '.join(timed)}: run {number + 1} of {runs}")
         for name in timed:  # in turn, so that what disturbs the machine disturbs all
             with backends.use_backend(name):
                 clean[name].append(_seconds(steps[name]))
