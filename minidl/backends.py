@@ -99,9 +99,17 @@ def namespace_for(where: device | str | None) -> Any:
             f"device {str(where)!r} was asked for, but {missing_cuda()}. "
             "Use device='cpu', or guard with minidl.cuda.is_available()."
         )
+    cupy = importlib.import_module("cupy")
+    index = None if where is None else device(where).index
+    if index is not None and index != cupy.cuda.runtime.getDevice():
+        raise RuntimeError(
+            f"device 'cuda:{index}' was asked for; this machine has {cupy.cuda.runtime.getDeviceCount()} GPUs, and minidl "
+            f"computes on the current one, 'cuda:{cupy.cuda.runtime.getDevice()}'. Choose another with "
+            f"CUDA_VISIBLE_DEVICES={index} before Python starts, or inside cupy.cuda.Device({index})."
+        )
     while _on_cuda:  # the first array on a GPU: from now on devices can be mixed up
         _on_cuda.pop()()
-    return importlib.import_module("cupy")
+    return cupy
 
 
 _on_cuda: list[Callable[[], None]] = []  # called once, when the first array is made on a GPU

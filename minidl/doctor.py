@@ -12,7 +12,7 @@ import numpy as np
 
 import minidl
 from minidl import backends
-from minidl.bench.ceilings import bandwidth, gemm_rate
+from minidl.bench.ceilings import bandwidth, gemm_rate, measure
 from minidl_kernels.threads import cores
 
 VECTOR_UNITS = ("avx512f", "avx2", "avx", "sse4_2", "asimd", "sve")
@@ -75,13 +75,22 @@ def examine() -> Report:
         "BLAS threads": ", ".join(str(lib["num_threads"]) for lib in libraries) or "unknown",
         "memory bandwidth": f"{bandwidth() / 1e9:.1f} GB/s (a copy of 256 MB)",
         "GEMM": f"{gemm_rate() / 1e9:.0f} GFLOP/s (float32, 1024 x 1024 x 1024)",
-        "CUDA device": "available" if backends.cuda_is_available() else backends.missing_cuda(),
+        "CUDA device": _gpu() if backends.cuda_is_available() else backends.missing_cuda(),
     }
     for package, (purpose, command) in OPTIONAL.items():
         version = backends.version_of(package)
         report.packages[package] = f"{version} - {purpose}" if version else f"missing - {purpose}: {command}"
     report.advice = advice(units, libraries)
     return report
+
+
+def _gpu() -> str:
+    """The GPU's name, and what it can do at best."""
+    found = measure("cuda")
+    return (
+        f"{minidl.cuda.get_device_name()}, {found.bandwidth / 1e9:.0f} GB/s (a copy), {found.gemm / 1e12:.1f} TFLOP/s "
+        "(float32 matrix product)"
+    )
 
 
 def advice(units: list[str], libraries: list[dict[str, Any]]) -> list[str]:

@@ -53,3 +53,12 @@ def test_it_prints(monkeypatch, capsys):
     text = capsys.readouterr().out
     for part in ("This machine", "Optional packages", "vector units", "BLAS", "minidl[gpu]"):
         assert part in text
+
+
+def test_the_gpu_is_measured(monkeypatch):
+    from minidl.bench.ceilings import Ceilings
+
+    monkeypatch.setattr(doctor.backends, "cuda_is_available", lambda: True)
+    monkeypatch.setattr(doctor.minidl.cuda, "get_device_name", lambda: "A GPU")
+    monkeypatch.setattr(doctor, "measure", lambda device: Ceilings(device, 3e12, 50e12, 1e-6))
+    assert doctor._gpu() == "A GPU, 3000 GB/s (a copy), 50.0 TFLOP/s (float32 matrix product)"

@@ -244,6 +244,20 @@ def test_kernels_go_by_the_arrays_device(gpu):
     assert isinstance(backends._select("softmax", "numba"), backends._ByDevice)
 
 
+def test_a_gpu_that_is_not_there_or_not_current(monkeypatch):
+    runtime = SimpleNamespace(getDevice=lambda: 0, getDeviceCount=lambda: 2)
+    library = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "cupy", library)
+    monkeypatch.setattr(backends, "cuda_is_available", lambda: True)
+    called = []
+    monkeypatch.setattr(backends, "_on_cuda", [lambda: called.append(1)])
+    assert backends.namespace_for("cuda") is library
+    assert backends.namespace_for("cuda:0") is library
+    assert called == [1]
+    with pytest.raises(RuntimeError, match=r"has 2 GPUs, and minidl computes on the current one, 'cuda:0'.*DEVICES=1"):
+        backends.namespace_for("cuda:1")
+
+
 def test_a_gpu_backend_makes_tensors_there(monkeypatch):
     monkeypatch.setattr(backends, "cuda_is_available", lambda: True)
     assert backends.device_type("triton") == "cuda"
