@@ -57,6 +57,7 @@ from minidl.sampling import *
 from minidl.surface import *
 from minidl.tensor import Tensor
 from minidl.threads import get_num_threads, set_num_threads
+from minidl_kernels.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 # PyTorch's other names for the types; ``bfloat16`` is looked up when asked for.
 half, float, double = float16, float32, float64

@@ -115,19 +115,32 @@ def _argument(value: Any) -> Any:
     return Pointer(value) if hasattr(value, "strides") else value
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any) -> None:
+def launch(kernel: Any, grid: Any, *arguments: Any, **settings: Any) -> None:
     """``kernel[grid](*arguments, **settings)``: arrays (NumPy's or CuPy's), numbers and None; nothing for an empty grid.
 
-    ``settings`` are the kernel's constants and ``num_warps``, ``num_stages``.
+    ``settings`` are the kernel's constants and ``num_warps``, ``num_stages``; ``grid`` may be a function of them (and of
+    those that an autotuned kernel adds).
     """
     pointers = [_argument(a) for a in arguments]
     if TARGET:
         results = kernel.warmup(*pointers, grid=grid, **settings)
         name = getattr(kernel, "fn", kernel).__name__
-        compiled.extend((name, settings, r) for r in (results if isinstance(results, list) else [results]))
-    elif 0 not in grid:
+        tuned = isinstance(results, list)
+        compiled.extend((name, _constants(r) if tuned else settings, r) for r in (results if tuned else [results]))
+    elif callable(grid) or 0 not in grid:
         launches[0] += 1
         kernel[grid](*pointers, **settings)
+
+
+def _constants(result: Any) -> dict[str, Any]:
+    """What a compiled kernel was compiled for: its constants (in capitals) and settings."""
+    names = result.src.fn.arg_names
+    found = {names[place[0]]: value for place, value in result.src.constants.items()}
+    made = result.metadata
+    return {k: v for k, v in found.items() if k.isupper()} | {
+        "num_warps": made.num_warps,
+        "num_stages": made.num_stages,
+    }
 
 
 def autotune(configs: list[Any], key: list[str], **settings: Any) -> Any:
