@@ -5,6 +5,7 @@ Nothing is checked before a GPU is first used.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -35,13 +36,20 @@ def guard(operator: tape.Operator, phase: str, rule: Any, arrays: tuple) -> Any:
 
 
 def _on_one_device(operator: tape.Operator, arrays: tuple) -> tuple:
-    places = _places(arrays)
-    if len(set(places.values())) > 1:
-        arrays = _with_numbers_moved(arrays, places)
+    if {_kind(type(a)) for a in arrays} >= {"cpu", "cuda"}:
+        arrays = _with_numbers_moved(arrays, _places(arrays))
         places = _places(arrays)
         if len(set(places.values())) > 1:
             raise RuntimeError(_complaint(operator, arrays, places))
     return arrays
+
+
+@functools.cache
+def _kind(cls: type) -> str:
+    """Where arrays of a type are; empty for what is no array. Asked at every call, so by type."""
+    if cls.__module__.partition(".")[0] == "cupy":
+        return "cuda"
+    return "cpu" if issubclass(cls, np.ndarray) else ""
 
 
 def _places(arrays: tuple) -> dict[int, backends.device]:
