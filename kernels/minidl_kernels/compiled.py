@@ -53,6 +53,12 @@ def over_rows(function: Any, rows: int, values: int) -> None:
         in_parallel(function, slices(rows))
 
 
+def in_parts(function: Any, flat: tuple, *settings: Any) -> None:
+    """``function(*arrays, *settings)`` on arrays of one dimension, in parts on several threads if they are long."""
+    n = flat[0].size
+    over_rows(lambda part: function(*(a[part] for a in flat), *settings), n, n)
+
+
 def chunks(rows: int, values: int) -> list[slice]:
     """The rows in few slices, the same ones however many threads there are: for sums, whose order must not change."""
     return slices(rows, 16 if values >= WORTH_THREADS else 1)
@@ -78,7 +84,7 @@ _E = tuple(np.float32(c) for c in (1.9875691e-4, 1.3981999507e-3, 8.3334519073e-
 
 @inline
 def exp(x):
-    """eˣ = 2ⁿ eʳ with |r| ≤ ½ ln 2 and a polynomial for eʳ (Cephes: expf); 0 below 10⁻³⁸. Error: 1.2 units in the last place."""
+    """eˣ = 2ⁿ eʳ with |r| ≤ ½ ln 2, a polynomial for eʳ (Cephes: expf); 0 below 10⁻³⁸. Error: 1.2 units in the last place."""
     x = min(max(x, np.float32(-88)), np.float32(88.8))
     n = np.floor(x * _LOG2_E + _HALF)
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW

@@ -66,7 +66,7 @@ def input_in(x: Any, th: int, tw: int, scratch: Scratch) -> Any:
 
 def output_out(products: Any, y: Any, th: int, tw: int, scratch: Scratch) -> None:
     """Aᵀ m A of products (16, N · th · tw, F), into y (N, H, W, F), whose last row and column may lie outside."""
-    n, height, width, filters = y.shape
+    n, filters = y.shape[0], y.shape[-1]
     m = products.reshape(4, 4, n, th, tw, filters)
     rows = scratch("rows", (2, *m.shape[1:]), m)
     np.add(m[0], m[1], out=rows[0])
