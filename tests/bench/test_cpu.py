@@ -60,3 +60,10 @@ def test_different_losses_are_refused(monkeypatch):
 def test_torch_is_imported_only_when_asked_for():
     code = "import sys, minidl.bench.cpu; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_goals():
+    assert cpu.goal("tiny MLP step", "numba") == 0.6
+    assert cpu.goal("tiny MLP step", "numpy") == 0.7
+    assert cpu.goal("cross-entropy", "numpy") is None
+    assert set(cpu.NUMPY_GOALS) <= set(cpu.CASES)
