@@ -140,6 +140,23 @@ def test_emulation_is_said_once(no_gpu, capsys, name):
     assert "slower" in said
 
 
+def test_triton_is_emulated_though_pytorch_imported_it_before():
+    code = """
+import sys, torch
+parameter = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.Adam([parameter])
+import triton, minidl
+before = triton
+with minidl.use_backend("triton"):
+    print(minidl.softmax(minidl.ones(2, 4), -1).tolist()[0])
+parameter.sum().backward()
+optimizer.step()
+assert before.language is not sys.modules["triton"].language
+"""
+    made = python(code, CUDA_VISIBLE_DEVICES="")
+    assert made.stdout == "[0.25, 0.25, 0.25, 0.25]\n", made.stderr
+
+
 def test_a_fallback_is_seen(monkeypatch):
     files = backends.files
     monkeypatch.setattr(backends, "files", lambda room: [f for f in files(room) if f != "numba"])

@@ -37,11 +37,11 @@ if importlib.util.find_spec("triton") is None:
     raise ModuleNotFoundError("the triton backend needs Triton (Linux): pip install 'minidl[gpu]'", name="triton")
 
 if EMULATED:
-    if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-        raise RuntimeError(
-            "Triton was imported before minidl's Triton kernels and cannot be switched to its interpreter any more, which "
-            "it needs without a GPU: set the environment variable TRITON_INTERPRET=1, or import minidl's backend first"
-        )
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        # Somebody, PyTorch's optimisers for one, may have imported Triton to compile: they keep theirs, this is another.
+        # Its C++ part has no such modes, and could not be imported twice.
+        for name in [n for n in sys.modules if n.split(".")[0] == "triton" and not n.startswith("triton._C")]:
+            del sys.modules[name]
     asked, os.environ["TRITON_INTERPRET"] = os.environ.get("TRITON_INTERPRET"), "1"
 
 import triton  # noqa: E402
