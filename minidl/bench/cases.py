@@ -200,11 +200,11 @@ def activation(a: Arrays, rows: int, n: int) -> Built:
     f = lambda peer: lambda x, b: peer.F.gelu(x + b)
     cost = _room("activation")
     yield (
-        *("gelu + bias, forward", cost.flops(values), cost.nbytes(values, a.item)),
+        *("gelu + bias, forward", cost.flops(values, "gelu", True), cost.nbytes(values, a.item)),
         *(lambda k: partial(k.forward, x, bias, "gelu"), lambda peer: peer.forward(f(peer), x, bias)),
     )
     yield (
-        *("gelu + bias, backward", cost.flops(values), 3 * values * a.item),
+        *("gelu + bias, backward", cost.flops(values, "gelu", True), 3 * values * a.item),
         *(lambda k: partial(k.backward, g, x, bias, "gelu"), lambda peer: peer.backward(f(peer), g, x, bias)),
     )
 
@@ -213,7 +213,7 @@ def dropout(a: Arrays, rows: int, n: int) -> Built:
     x, values = a.normal(rows, n), rows * n
     f = lambda peer: partial(peer.F.dropout, p=0.1, training=True)
     cost = _room("dropout")
-    flops, nbytes = cost.flops(values), 2 * values * a.item
+    flops, nbytes = cost.flops(values), cost.nbytes(values, a.item)
     yield ("forward", flops, nbytes, lambda k: partial(k.forward, x, 0.1, 7), lambda peer: peer.forward(f(peer), x))
     yield (
         "backward",
