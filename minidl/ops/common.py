@@ -8,7 +8,7 @@ from typing import Any
 
 from minidl import dtypes
 from minidl.backends import namespace
-from minidl.tensor import Tensor, wrap
+from minidl.tensor import Tensor, raw, wrap
 
 
 def promote(name: str, *operands: Any, floating: bool = False) -> list[Any]:
@@ -70,6 +70,22 @@ def as_tensor_or_array(name: str, argument: str, x: Any) -> Any:
     if isinstance(x, Tensor) or (hasattr(x, "dtype") and hasattr(x, "ndim")):
         return x
     raise TypeError(f"{name}(): argument '{argument}' must be Tensor, not {type(x).__name__}")
+
+
+def only_tensors(name: str, **operands: Any) -> None:
+    """TypeError, naming the argument, for Python numbers given where PyTorch takes tensors only."""
+    for argument, x in operands.items():
+        if not isinstance(x, Tensor):
+            as_tensor_or_array(name, argument, x)
+
+
+def refuse_kinds(name: str, kinds: str, *operands: Any) -> None:
+    """RuntimeError for a tensor of a type on which the operator makes no sense (``kinds`` as NumPy names them)."""
+    for x in operands:
+        array = raw(x)
+        if hasattr(array, "dtype") and array.dtype.kind in kinds:
+            what = dtypes.from_numpy_dtype(array.dtype).name
+            raise RuntimeError(f"{name}(): not implemented for {what}; convert first, for example with .float()")
 
 
 def numpy_dtype(d: Any) -> Any:

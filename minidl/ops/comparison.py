@@ -6,7 +6,7 @@ from typing import Any
 
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import promote
+from minidl.ops.common import only_tensors, promote
 from minidl.ops.elementwise import binary
 from minidl.tensor import raw
 
@@ -85,6 +85,9 @@ class Test(Operator):
 
 def _pairwise(name: str, function: str, doc: str) -> Any:
     def compare(input: Any, other: Any) -> Any:
+        only_tensors(name, input=input)
+        if name.startswith("logical"):
+            only_tensors(name, other=other)
         return binary(name, Test(function), input, other)
 
     compare.__name__ = compare.__qualname__ = name
@@ -95,7 +98,7 @@ def _pairwise(name: str, function: str, doc: str) -> Any:
 def _integer(name: str, function: str, doc: str) -> Any:
     def compute(input: Any, other: Any) -> Any:
         _refuse_floats(name, input, other)
-        return binary(name, Test(function), input, other)
+        return binary(name, Test(function), input, other, refuse="b" if "shift" in name else "")
 
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f"{doc}, of integers or bools, broadcast. RuntimeError for floating types."
@@ -104,6 +107,7 @@ def _integer(name: str, function: str, doc: str) -> Any:
 
 def _single(name: str, function: str, doc: str) -> Any:
     def test(input: Any) -> Any:
+        only_tensors(name, input=input)
         return apply(Test(function), input)
 
     test.__name__ = test.__qualname__ = name
@@ -144,6 +148,7 @@ not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 def bitwise_not(input: Any) -> Any:
     """Every bit turned over; logical not for bool."""
+    only_tensors("bitwise_not", input=input)
     _refuse_floats("bitwise_not", input)
     return apply(Test("invert"), input)
 
@@ -186,6 +191,7 @@ class IsClose(Operator):
 
 def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """Where |input - other| ≤ atol + rtol · |other|. RuntimeError for different types."""
+    only_tensors("isclose", input=input, other=other)
     if raw(input).dtype != raw(other).dtype:
         raise RuntimeError(f"isclose(): {input.dtype} did not match {other.dtype}; convert one with .to()")
     return apply(IsClose(rtol, atol, equal_nan), input, other)
@@ -198,5 +204,6 @@ def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equ
 
 def equal(input: Any, other: Any) -> bool:
     """Whether both have the same shape and the same elements."""
+    only_tensors("equal", input=input, other=other)
     a, b = raw(input), raw(other)
     return a.shape == b.shape and bool((a == b).all())

@@ -59,7 +59,7 @@ class Fill(Operator):
 
     def forward(self, x: Any, value: Any) -> Any:
         y = namespace(x).empty_like(x)
-        y[...] = value
+        y[...] = namespace(x).asarray(value).astype(x.dtype)  # a number too large for the type wraps around
         return y
 
     def backward(self, g: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl import dtypes, ops
 from minidl.autograd.tape import Operator, apply
-from minidl.ops.common import broadcast_shapes, promote
+from minidl.ops.common import broadcast_shapes, convert, only_tensors, promote, refuse_kinds
 from minidl.tensor import raw
 from minidl_kernels.pieces import spread
 
@@ -26,9 +26,11 @@ class Elementwise(Operator):
     broadcasts = True
 
 
-def binary(name: str, operator: Operator, a: Any, b: Any, *, floating: bool = False) -> Any:
-    """Apply a broadcasting operator to two operands in their common type."""
+def binary(name: str, operator: Operator, a: Any, b: Any, *, floating: bool = False, refuse: str = "") -> Any:
+    """Apply a broadcasting operator to two operands in their common type, which is of none of the kinds ``refuse``."""
     a, b = promote(name, a, b, floating=floating)
+    if refuse:
+        refuse_kinds(name, refuse, a, b)
     try:
         return apply(operator, a, b)
     except ValueError:
@@ -57,7 +59,7 @@ def _check_alpha(name: str, alpha: Any, a: Any, b: Any) -> None:
 
 
 def _refuse_bool(name: str, *operands: Any) -> None:
-    if any(hasattr(x, "dtype") and raw(x).dtype.kind == "b" for x in operands):
+    if any(isinstance(x, bool) or (hasattr(x, "dtype") and raw(x).dtype.kind == "b") for x in operands):
         raise RuntimeError(
             f"{name}(): subtraction and negation of bool tensors are not supported; "
             "use ~ (logical_not) or ^ (logical_xor), or convert with .int() first"
@@ -134,6 +136,7 @@ def mul(input: Any, other: Any) -> Any:
 
 def neg(input: Any) -> Any:
     """``-input``."""
+    only_tensors("neg", input=input)
     _refuse_bool("neg", input)
     return apply(Neg(), input)
 
@@ -196,11 +199,13 @@ def true_divide(input: Any, other: Any) -> Any:
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``other - alpha * input``."""
+    only_tensors("rsub", input=input)
     return sub(other, input, alpha=alpha)
 
 
 def positive(input: Any) -> Any:
     """``input`` itself. RuntimeError for bool."""
+    only_tensors("positive", input=input)
     if raw(input).dtype.kind == "b":
         raise RuntimeError("positive(): The `+` operator, on a bool tensor is not supported.")
     return input
@@ -208,31 +213,41 @@ def positive(input: Any) -> Any:
 
 def reciprocal(input: Any) -> Any:
     """1/x of each element; integers give the default floating type."""
+    only_tensors("reciprocal", input=input)
     return apply(Reciprocal(), *promote("reciprocal", input, floating=True))
 
 
 def square(input: Any) -> Any:
-    """x² of each element."""
-    return apply(Square(), input)
+    """x² of each element; int64 for bool."""
+    only_tensors("square", input=input)
+    return apply(Square(), convert(input, dtypes.int64) if raw(input).dtype.kind == "b" else input)
 
 
 def rad2deg(input: Any) -> Any:
     """Angles in radians, in degrees."""
+    only_tensors("rad2deg", input=input)
     return mul(input, 180 / math.pi)
 
 
 def deg2rad(input: Any) -> Any:
     """Angles in degrees, in radians."""
+    only_tensors("deg2rad", input=input)
     return mul(input, math.pi / 180)
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """``input + value * tensor1 * tensor2``, broadcast."""
+    only_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
     return add(input, mul(tensor1, tensor2), alpha=value)
 
 
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
-    """``input + value * tensor1 / tensor2``, broadcast."""
+    """``input + value * tensor1 / tensor2``, broadcast. RuntimeError for integers divided by integers."""
+    only_tensors("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
+    if raw(tensor1).dtype.kind in "iub" and raw(tensor2).dtype.kind in "iub":
+        raise RuntimeError(
+            "addcdiv(): Integer division with addcdiv is not supported; convert tensor1 or tensor2 with .float()"
+        )
     return add(input, div(tensor1, tensor2), alpha=value)
 
 
@@ -250,6 +265,8 @@ class Lerp(Elementwise):
 
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     """``input + weight * (end - input)``: from ``input`` (weight 0) to ``end`` (weight 1)."""
+    only_tensors("lerp", input=input, end=end)
+    refuse_kinds("lerp", "iub", input)
     for x, what in ((end, "end"), (weight, "weight")):
         if hasattr(x, "dtype") and raw(x).dtype != raw(input).dtype:
             raise RuntimeError(f"lerp(): expected dtype {input.dtype} for `{what}` but got dtype {x.dtype}")

@@ -6,10 +6,10 @@ from typing import Any
 
 from minidl import ops
 from minidl.autograd.tape import Operator, apply
-from minidl.backends import namespace
-from minidl.ops.common import broadcast_shapes, promote
+from minidl.backends import kernel, namespace
+from minidl.ops.common import broadcast_shapes, only_tensors, promote, refuse_kinds
 from minidl.ops.elementwise import binary
-from minidl.tensor import raw
+from minidl.tensor import Tensor, raw
 
 __all__ = ["abs", "absolute", "ceil", "clamp", "clamp_max", "clamp_min", "clip", "copysign", "fix", "floor"]
 __all__ += ["floor_divide", "fmax", "fmin", "fmod", "frac", "heaviside", "maximum", "minimum", "nan_to_num", "relu"]
@@ -17,6 +17,11 @@ __all__ += ["remainder", "round", "sgn", "sign", "trunc", "where"]
 _NOT_IN_PLACE = ("fmax", "fmin", "maximum", "minimum", "where")
 METHODS = __all__
 INPLACE = [name for name in __all__ if name not in _NOT_IN_PLACE]
+
+
+def zero(g: Any) -> Any:
+    """The gradient of a piecewise constant function: 0, whatever g is (g * 0 would be nan for an infinite g)."""
+    return ops.where(g == g, 0.0, 0.0) if False else apply(Zero(), g)
 
 
 class Abs(Operator):
@@ -31,7 +36,7 @@ class Abs(Operator):
 
 
 class Flat(Operator):
-    """A piecewise constant function: sign, floor, ceil, trunc, round;  ∂y/∂x = 0."""
+    """A piecewise constant function: floor, ceil, trunc, round;  ∂y/∂x = 0."""
 
     def __init__(self, function: str) -> None:
         self.function = function
@@ -40,7 +45,19 @@ class Flat(Operator):
         return getattr(namespace(x), self.function)(x)
 
     def backward(self, g: Any) -> Any:
-        return g * 0
+        return zero(g)
+
+
+class Sign(Operator):
+    """y = -1 below 0, 1 above, 0 else (at nan too);  ∂y/∂x = 0."""
+
+    def forward(self, x: Any) -> Any:
+        if x.dtype.kind in "iu":
+            return namespace(x).sign(x)
+        return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+    def backward(self, g: Any) -> Any:
+        return zero(g)
 
 
 class RoundDecimals(Operator):
@@ -56,7 +73,7 @@ class RoundDecimals(Operator):
         return y.astype(x.dtype)
 
     def backward(self, g: Any) -> Any:
-        return g * 0
+        return zero(g)
 
 
 class Frac(Operator):
@@ -75,6 +92,7 @@ class Where(Operator):
     broadcasts = True
 
     def forward(self, c: Any, a: Any, b: Any) -> Any:
+        c = c if c.dtype.kind == "b" else c != 0  # uint8 is an old way to write a mask
         self.save(c)
         return namespace(c).where(c, a, b)
 
@@ -135,14 +153,22 @@ class Clamp(Operator):
         return ops.where(inside, g, 0), to_low, to_high
 
 
+SMALL = 1 << 12  # values below which a call of NumPy's is as quick as a kernel
+
+
 class Relu(Operator):
-    """y = max(x, 0);  ∂y/∂x = [y > 0]."""
+    """y = max(x, 0);  ∂y/∂x = [y > 0].  See minidl_kernels.activation."""
 
     def forward(self, x: Any) -> Any:
-        return self.save(namespace(x).maximum(x, x.dtype.type(0)))
+        if x.size < SMALL:
+            return self.save(namespace(x).maximum(x, x.dtype.type(0)))
+        return self.save(kernel("activation").forward(x, None, "relu"))
 
     def backward(self, g: Any) -> Any:
-        return g * (self.saved > 0)
+        y = self.saved
+        if isinstance(g, Tensor) or y.size < SMALL:
+            return g * ~(y <= 0)
+        return kernel("activation").backward(g, y, None, "relu")
 
 
 class Quotient(Operator):
@@ -162,7 +188,7 @@ class Quotient(Operator):
         return xp.trunc(a / b)
 
     def backward(self, g: Any) -> Any:
-        return g * 0, g * 0
+        return zero(g), zero(g)
 
 
 class Modulus(Operator):
@@ -179,8 +205,8 @@ class Modulus(Operator):
 
     def backward(self, g: Any) -> Any:
         a, b = self.saved
-        rounded = ops.floor if self.function == "remainder" else ops.trunc
-        return g, -g * rounded(a / b) if self.needs[1] else None
+        whole = ops.floor_divide if self.function == "remainder" else trunc_divide
+        return g, -g * whole(a, b) if self.needs[1] else None
 
 
 class CopySign(Operator):
@@ -195,7 +221,7 @@ class CopySign(Operator):
 
     def backward(self, g: Any) -> Any:
         a, y = self.saved
-        return g * (ops.sign(a) * ops.sign(y)), g * 0
+        return g * (ops.sign(a) * ops.sign(y)), zero(g)
 
 
 class Heaviside(Operator):
@@ -227,17 +253,22 @@ builtin_abs = abs
 
 def abs(input: Any) -> Any:
     """|x| of each element."""
+    only_tensors("abs", input=input)
+    refuse_kinds("abs", "b", input)
     return apply(Abs(), input)
 
 
 def sign(input: Any) -> Any:
     """-1, 0 or 1 of each element."""
-    return input.clone() if raw(input).dtype.kind == "b" else apply(Flat("sign"), input)
+    only_tensors("sign", input=input)
+    return input.clone() if raw(input).dtype.kind == "b" else apply(Sign(), input)
 
 
 def _rounded(function: str, input: Any) -> Any:
-    if raw(input).dtype.kind == "b":
-        raise RuntimeError(f"{function}(): not implemented for bool; convert with .int() first")
+    only_tensors(function, input=input)
+    refuse_kinds(function, "b", input)
+    if raw(input).dtype.kind in "iu":
+        return input.clone() if isinstance(input, Tensor) else input
     return apply(Flat(function), input)
 
 
@@ -263,11 +294,15 @@ def round(input: Any, *, decimals: int = 0) -> Any:
 
 def frac(input: Any) -> Any:
     """x - trunc(x) of each element."""
+    only_tensors("frac", input=input)
+    refuse_kinds("frac", "iub", input)
     return apply(Frac(), input)
 
 
 def relu(input: Any) -> Any:
     """max(x, 0) of each element."""
+    only_tensors("relu", input=input)
+    refuse_kinds("relu", "b", input)
     return apply(Relu(), input)
 
 
@@ -278,7 +313,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """
     if input is None and other is None:
         return ops.nonzero(condition, as_tuple=True)
-    if raw(condition).dtype.kind != "b":
+    only_tensors("where", condition=condition)
+    if raw(condition).dtype not in ("bool", "uint8"):
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
         )
@@ -292,21 +328,25 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 def maximum(input: Any, other: Any) -> Any:
     """The larger of two, element by element; nan if either is."""
+    only_tensors("maximum", input=input, other=other)
     return binary("maximum", Larger("maximum"), input, other)
 
 
 def minimum(input: Any, other: Any) -> Any:
     """The smaller of two, element by element; nan if either is."""
+    only_tensors("minimum", input=input, other=other)
     return binary("minimum", Larger("minimum"), input, other)
 
 
 def fmax(input: Any, other: Any) -> Any:
     """The larger of two; a nan loses."""
+    only_tensors("fmax", input=input, other=other)
     return binary("fmax", Larger("fmax"), input, other)
 
 
 def fmin(input: Any, other: Any) -> Any:
     """The smaller of two; a nan loses."""
+    only_tensors("fmin", input=input, other=other)
     return binary("fmin", Larger("fmin"), input, other)
 
 
@@ -315,7 +355,13 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     given = [x for x in (min, max) if x is not None]
     if not given:
         raise RuntimeError("clamp(): At least one of 'min' or 'max' must not be None")
+    only_tensors("clamp", input=input)
+    numbers = [x for x in given if not hasattr(x, "dtype")]
+    if numbers and len(numbers) < len(given):
+        raise TypeError("clamp(): min and max must be both numbers or both tensors")
     x, *bounds = promote("clamp", input, *given)
+    if numbers:
+        refuse_kinds("clamp", "b", x)
     low, high = (bounds[0] if min is not None else None), (bounds[-1] if max is not None else None)
     try:
         return apply(Clamp(), x, low, high)
@@ -346,6 +392,7 @@ def _refuse_zero(name: str, operands: list) -> None:
 
 def _divided(name: str, operator: Operator, input: Any, other: Any) -> Any:
     operands = promote(name, input, other)
+    refuse_kinds(name, "b", *operands)
     _refuse_zero(name, operands)
     return binary(name, operator, *operands)
 
@@ -367,21 +414,29 @@ def remainder(input: Any, other: Any) -> Any:
 
 def fmod(input: Any, other: Any) -> Any:
     """``input`` modulo ``other``, with the dividend's sign."""
+    only_tensors("fmod", input=input)
     return _divided("fmod", Modulus("fmod"), input, other)
 
 
 def copysign(input: Any, other: Any) -> Any:
     """|input| with the sign of ``other``."""
+    only_tensors("copysign", input=input)
     return binary("copysign", CopySign(), input, other, floating=True)
 
 
 def heaviside(input: Any, values: Any) -> Any:
     """0 below 0, 1 above, ``values`` at 0."""
+    only_tensors("heaviside", input=input, values=values)
+    if raw(input).dtype != raw(values).dtype:
+        raise RuntimeError(
+            f"heaviside(): both tensors must have one dtype, got {input.dtype} and {values.dtype}; convert one with .to()"
+        )
     return apply(Heaviside(), input, values)
 
 
 def nan_to_num(input: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Any:
     """nan replaced by ``nan`` (0), infinities by the given numbers (the type's largest and lowest)."""
+    only_tensors("nan_to_num", input=input)
     return apply(NanToNum(nan or 0.0, posinf, neginf), input)
 
 

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 from minidl import ops
+from minidl.autograd.inplace import in_place
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import promote
+from minidl.ops.common import only_tensors, promote, refuse_kinds
 from minidl.ops.elementwise import binary
+from minidl.tensor import Tensor, raw
 from minidl_kernels.error_function import error_function
 from minidl_kernels.pieces import spread
 
@@ -56,8 +58,8 @@ __all__ = [
     "xlogy",
 ]
 
-METHODS = __all__
-INPLACE = [name for name in __all__ if name not in ("logaddexp", "logaddexp2")]
+METHODS = [*__all__, "float_power_"]
+INPLACE = [name for name in __all__ if name not in ("float_power", "logaddexp", "logaddexp2")]
 
 
 class OfInput(Operator):
@@ -89,6 +91,7 @@ class OfOutput(Operator):
 
 def unary(name: str, operator: Operator, input: Any) -> Any:
     """Apply a function whose result is floating: integers are lifted to the default type."""
+    only_tensors(name, input=input)
     return apply(operator, *promote(name, input, floating=True))
 
 
@@ -174,7 +177,7 @@ class Logit(Operator):
 
     def backward(self, g: Any) -> Any:
         x = self.saved
-        slope = g / (x * (1 - x))
+        slope = g / ops.abs(x * (1 - x))  # a zero without a sign, at -0 too
         if self.eps is None:
             return ops.where((x < 0) | (x > 1), math.nan, slope)
         return ops.where((x < self.eps) | (x > 1 - self.eps), 0.0, slope)
@@ -189,10 +192,11 @@ class Sinc(Operator):
 
     def backward(self, g: Any) -> Any:
         x = self.saved
-        safe = ops.where(x == 0, 1.0, x)
+        tiny = x * x == 0  # and so is the slope
+        safe = ops.where(tiny, 1.0, x)
         t = safe * math.pi
         slope = (t * ops.cos(t) - ops.sin(t)) / (t * safe)
-        return g * ops.where(x == 0, 0.0, slope)
+        return g * ops.where(tiny, 0.0, slope)
 
 
 class Erf(Operator):
@@ -259,7 +263,11 @@ class Pow(Operator):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
-        return namespace(a if hasattr(a, "dtype") else b).power(a, b)
+        xp = namespace(a if hasattr(a, "dtype") else b)
+        kinds = {x.dtype.kind for x in (a, b) if hasattr(x, "dtype")}
+        if kinds == {"b"}:
+            return a | (b == 0)
+        return xp.power(a, b) if not kinds <= {"i", "u"} else integer_power(xp, a, b)
 
     def backward(self, g: Any) -> Any:
         a, b = self.saved
@@ -271,9 +279,17 @@ class Pow(Operator):
             else:
                 to_a = ops.where(b == 0, 0.0, g * (b * a ** (b - 1)))
         if self.needs[1]:
-            nothing = ops.logical_and(a == 0, b >= 0)
+            nothing = (a == 0) & (b >= 0)
             to_b = ops.where(nothing, 0.0, g * (a**b * ops.log(a)))
         return to_a, to_b
+
+
+def integer_power(xp: Any, a: Any, b: Any) -> Any:
+    """aᵇ of integers, rounded towards zero for a negative b: ±1 for a = ±1, else 0."""
+    if not (b < 0).any():
+        return xp.power(a, b)
+    sign = xp.where(b % 2 == 0, a * a, a)  # of a = ±1
+    return xp.where(b >= 0, xp.power(a, xp.maximum(b, 0)), xp.where(a * a == 1, sign, xp.zeros_like(a)))
 
 
 class Atan2(Operator):
@@ -308,22 +324,21 @@ class Hypot(Operator):
 
 
 class LogAddExp(Operator):
-    """y = log(βᵃ + βᵇ) to base β (e or 2);  ∂a = βᵃ⁻ʸ, ∂b = βᵇ⁻ʸ."""
+    """y = log(βᵃ + βᵇ) to base β (e or 2);  ∂a = βᵃ/(βᵃ + βᵇ) = σ((a - b) ln β), ∂b = σ((b - a) ln β)."""
 
     broadcasts = True
 
     def __init__(self, name: str) -> None:
-        self.function, self.power = name, "exp" if name == "logaddexp" else "exp2"
+        self.function, self.unit = name, 1.0 if name == "logaddexp" else math.log(2)
 
     def forward(self, a: Any, b: Any) -> Any:
-        y = getattr(namespace(a), self.function)(a, b)
-        self.save(a, b, y)
-        return y
+        self.save(a, b)
+        return getattr(namespace(a), self.function)(a, b)
 
     def backward(self, g: Any) -> Any:
-        a, b, y = self.saved
-        power = getattr(ops, self.power)
-        return g * power(a - y), g * power(b - y)
+        a, b = self.saved
+        t = (a - b) * self.unit
+        return g * ops.sigmoid(t), g * ops.sigmoid(-t)
 
 
 class Xlogy(Operator):
@@ -332,13 +347,15 @@ class Xlogy(Operator):
     broadcasts = True
 
     def forward(self, x: Any, y: Any) -> Any:
-        xp = namespace(x if hasattr(x, "dtype") else y)
         self.save(x, y)
+        kind = (x if hasattr(x, "dtype") else y).dtype
+        xp = namespace(x if hasattr(x, "dtype") else y)
+        x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)  # in which a Python number's logarithm is taken
         return xp.where((x == 0) & ~xp.isnan(y), xp.zeros_like(x), x * xp.log(y))
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        to_x = ops.where(ops.logical_and(x == 0, y <= 0), 0.0, g * ops.log(y)) if self.needs[0] else None
+        to_x = ops.where((x == 0) & (y <= 0), 0.0, g * ops.log(y)) if self.needs[0] else None
         return to_x, g * (x / y) if self.needs[1] else None
 
 
@@ -346,21 +363,38 @@ def pow(input: Any, exponent: Any) -> Any:
     """``input`` to the power ``exponent``, broadcast. RuntimeError for integers to a negative integer power."""
     if isinstance(exponent, int) and exponent < 0 and hasattr(input, "dtype"):
         a, _ = promote("pow", input, exponent)
-        if getattr(getattr(a, "_data", a), "dtype", None) is not None and getattr(a, "_data", a).dtype.kind in "iu":
+        if hasattr(a, "dtype") and raw(a).dtype.kind in "iu":
             raise RuntimeError(
                 "pow: Integers to negative integer powers are not allowed; convert to a floating type first, "
                 "with .float()"
             )
+    if hasattr(input, "dtype") and hasattr(exponent, "dtype") and raw(input).dtype.kind == "b":
+        refuse_kinds("pow", "b", exponent)
+    if not hasattr(input, "dtype"):
+        only_tensors("pow", exponent=exponent)
     return binary("pow", Pow(), input, exponent)
 
 
 def float_power(input: Any, exponent: Any) -> Any:
     """``input`` to the power ``exponent``, in float64."""
+    if not hasattr(input, "dtype"):
+        only_tensors("float_power", exponent=exponent)
     return binary("float_power", Pow(), *[x.double() if hasattr(x, "double") else x for x in (input, exponent)])
+
+
+def float_power_(input: Tensor, exponent: Any) -> Tensor:
+    """``float_power``, written into this tensor's memory. RuntimeError unless the tensor is float64."""
+    if raw(input).dtype != "float64":
+        raise RuntimeError(
+            f"float_power_: the base has dtype {input.dtype} but the result is float64; use float_power, without the "
+            "underscore, or convert with .double() first"
+        )
+    return in_place("float_power_", float_power, input, exponent)
 
 
 def atan2(input: Any, other: Any) -> Any:
     """The angle of the point (other, input) in (-π, π]."""
+    only_tensors("atan2", input=input, other=other)
     return binary("atan2", Atan2(), input, other, floating=True)
 
 
@@ -369,19 +403,24 @@ arctan2 = atan2
 
 def hypot(input: Any, other: Any) -> Any:
     """√(input² + other²), without overflow."""
-    return binary("hypot", Hypot(), input, other)
+    only_tensors("hypot", input=input, other=other)
+    return binary("hypot", Hypot(), input, other, refuse="iub")
 
 
 def logaddexp(input: Any, other: Any) -> Any:
     """ln(e^input + e^other), without overflow."""
-    return binary("logaddexp", LogAddExp("logaddexp"), input, other)
+    only_tensors("logaddexp", input=input, other=other)
+    return binary("logaddexp", LogAddExp("logaddexp"), input, other, refuse="iub")
 
 
 def logaddexp2(input: Any, other: Any) -> Any:
     """log₂(2^input + 2^other), without overflow."""
-    return binary("logaddexp2", LogAddExp("logaddexp2"), input, other)
+    only_tensors("logaddexp2", input=input, other=other)
+    return binary("logaddexp2", LogAddExp("logaddexp2"), input, other, refuse="iub")
 
 
 def xlogy(input: Any, other: Any) -> Any:
     """input · ln(other), 0 where input is 0."""
+    if not hasattr(input, "dtype"):
+        only_tensors("xlogy", other=other)
     return binary("xlogy", Xlogy(), input, other, floating=True)
