@@ -87,7 +87,6 @@ _COUNTS: dict[str, Callable[..., int]] = {
     "rms_norm": _rows(6, 12),
     "batch_norm": _rows(4, 8),
     "activation": _rows(20, 25),
-    "gelu": _rows(20, 25),
     "dropout": _rows(3, 3),
     "adam": lambda function, args, result: 12 * sum(x.size for x in args[0]),
     "sgd": lambda function, args, result: 4 * sum(x.size for x in args[0]),

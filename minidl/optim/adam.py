@@ -72,7 +72,6 @@ class Adam(Optimizer):
         return {**state, "max_exp_avg_sq": zeros_like(x)} if group["amsgrad"] else state
 
     def _step_group(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        step = kernel("adam").step
         amsgrad = group["amsgrad"]
         settings = {
             "lr": scalar(group["lr"]),
@@ -83,16 +82,19 @@ class Adam(Optimizer):
             "decoupled": group["decoupled_weight_decay"],
             "maximize": group["maximize"],
         }
+        lists: tuple[list, ...] = ([], [], [], [], [], [])
         for parameter in parameters:
             state = self.state[parameter]
             if not state:
                 state.update(begin(self.start(parameter._data, group)))
             t = state["step"]._data
             t += 1
-            m, v = state["exp_avg"]._data, state["exp_avg_sq"]._data
-            v_max = state["max_exp_avg_sq"]._data if amsgrad else None
-            step(parameter._data, parameter.grad._data, m, v, v_max, t.item(), **settings)
+            arrays = (parameter._data, parameter.grad._data, state["exp_avg"]._data, state["exp_avg_sq"]._data)
+            largest = state["max_exp_avg_sq"]._data if amsgrad else None
+            for to, value in zip(lists, (*arrays, largest, t.item())):
+                to.append(value)
             parameter._counter[0] += 1
+        kernel("adam").step(*lists, **settings)
 
 
 class AdamW(Adam):

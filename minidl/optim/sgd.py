@@ -59,7 +59,6 @@ class SGD(Optimizer):
         )
 
     def _step_group(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        step = kernel("sgd").step
         momentum = group["momentum"]
         settings = {
             "lr": scalar(group["lr"]),
@@ -69,9 +68,15 @@ class SGD(Optimizer):
             "nesterov": group["nesterov"],
             "maximize": group["maximize"],
         }
+        buffers = [self._buffer(p) if momentum else (None, False) for p in parameters]
+        kernel("sgd").step(
+            [p._data for p in parameters],
+            [p.grad._data for p in parameters],
+            [buffer for buffer, _ in buffers],
+            firsts=[first for _, first in buffers],
+            **settings,
+        )
         for parameter in parameters:
-            buffer, first = self._buffer(parameter) if momentum else (None, False)
-            step(parameter._data, parameter.grad._data, buffer, first=first, **settings)
             parameter._counter[0] += 1
 
     def _buffer(self, parameter: Tensor) -> tuple[Any, bool]:

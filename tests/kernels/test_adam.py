@@ -41,7 +41,7 @@ def test_adam_follows_the_equations(size, amsgrad, decoupled, maximize):
     kept = g.copy()
     settings = {"lr": 0.1, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3, "weight_decay": 0.2}
     expected = adam_by_the_book(x, g, m, v, v_max, 3, **settings, decoupled=decoupled, maximize=maximize)
-    adam_numpy.step(x, g, m, v, v_max, 3.0, **settings, decoupled=decoupled, maximize=maximize)
+    adam_numpy.step([x], [g], [m], [v], [v_max], [3.0], **settings, decoupled=decoupled, maximize=maximize)
     for found, right in zip((x, m, v, v_max), expected):
         if right is not None:
             np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-12)
@@ -58,7 +58,7 @@ def test_sgd_follows_the_equations(size, nesterov):
     right_b = 0.9 * b + (0.7 if not nesterov else 1.0) * d
     right_x = x - 0.5 * (d + 0.9 * right_b if nesterov else right_b)
     dampening = 0.0 if nesterov else 0.3
-    sgd_numpy.step(x, g, b, lr=0.5, momentum=0.9, dampening=dampening, weight_decay=0.1, nesterov=nesterov)
+    sgd_numpy.step([x], [g], [b], lr=0.5, momentum=0.9, dampening=dampening, weight_decay=0.1, nesterov=nesterov)
     np.testing.assert_allclose(x, right_x, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(b, right_b, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(g, kept)

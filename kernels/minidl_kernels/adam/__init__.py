@@ -1,4 +1,4 @@
-"""Adam: one step of the optimiser on one parameter, in place.
+"""Adam: one step of the optimiser on all parameters, in place.
 
 With the gradient gₜ at step t (Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization", Algorithm 1)
 
@@ -10,7 +10,8 @@ The divisions by 1 - βᵗ undo the bias of means that start at 0. ``weight_deca
 from it (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization") it shrinks x ← (1 - lr λ) x instead. AMSGrad
 (Reddi et al. 2018, "On the Convergence of Adam and Beyond") divides by the largest v so far.
 
-Shapes: ``x``, ``g``, ``m``, ``v`` and ``v_max`` (None without AMSGrad) are alike; all but ``g`` are changed in place.
+Lists, one entry a parameter, so that a GPU can do all in one launch: ``xs``, ``gs``, ``ms``, ``vs``, ``v_maxs`` (of None
+without AMSGrad) and step numbers ``ts``. The arrays of a parameter are alike; all but ``g`` are changed in place.
 
 The arithmetic is little for the bytes that it moves, so memory is the limit: a file that makes one pass over the five
 arrays is as fast as can be.

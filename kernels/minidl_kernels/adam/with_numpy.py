@@ -11,12 +11,12 @@ from minidl_kernels.pieces import each_piece
 
 
 def step(
-    x: Any,
-    g: Any,
-    m: Any,
-    v: Any,
-    v_max: Any,
-    t: float,
+    xs: list,
+    gs: list,
+    ms: list,
+    vs: list,
+    v_maxs: list,
+    ts: list,
     *,
     lr: float,
     beta1: float,
@@ -26,7 +26,23 @@ def step(
     decoupled: bool = False,
     maximize: bool = False,
 ) -> None:
-    """Change ``x``, ``m``, ``v`` (and ``v_max``) in place by step number ``t`` (the first is 1)."""
+    """Change every ``x``, ``m``, ``v`` (and ``v_max``) in place by step number ``t`` (the first is 1)."""
+    settings = (lr, beta1, beta2, eps, weight_decay, decoupled, maximize)
+    for *arrays, t in zip(xs, gs, ms, vs, v_maxs, ts):
+        _step(tuple(arrays), t, *settings)
+
+
+def _step(
+    arrays: tuple,
+    t: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None:
     root = math.sqrt(1 - beta2**t)
     rate = -lr / (1 - beta1**t)
 
@@ -54,4 +70,4 @@ def step(
         np.multiply(a, rate, out=a)
         np.add(x, a, out=x)
 
-    each_piece(update, (x, g, m, v, v_max), scratch=2)
+    each_piece(update, arrays, scratch=2)

@@ -1,6 +1,6 @@
-"""Matrix product: y = a b (+ bias), over a batch if there is one.
+"""Matrix product: y = f(a b + bias), over a batch if there is one; bias and activation f if wanted.
 
-    y[…, i, j] = Σ_k a[…, i, k] b[…, k, j] + bias[j]
+    y[…, i, j] = f(Σ_k a[…, i, k] b[…, k, j] + bias[j])
 
     a      [*batch, M, K]
     b      [*batch, K, N]     batch dimensions are broadcast against those of a

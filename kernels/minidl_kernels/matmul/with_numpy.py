@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from minidl_kernels.activation.with_numpy import forward as activate
 
-def forward(a: Any, b: Any, bias: Any = None) -> Any:
-    """y = a b + bias; a: [*batch, M, K], b: [*batch, K, N], bias: [N], y: [*batch, M, N].
+
+def forward(a: Any, b: Any, bias: Any = None, activation: str | None = None) -> Any:
+    """y = f(a b + bias); a: [*batch, M, K], b: [*batch, K, N], bias: [N], y: [*batch, M, N]; f: see room activation.
 
     BLAS knows no 16-bit floats: these are multiplied in float32 and rounded once at the end, as PyTorch does.
     """
     if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
         half = a.dtype
-        y = forward(a.astype(np.float32), b.astype(np.float32), None if bias is None else bias.astype(np.float32))
-        return y.astype(half)
+        wide = (None if x is None else x.astype(np.float32) for x in (a, b, bias))
+        return forward(*wide, activation).astype(half)
     if a.ndim == 2 and b.ndim == 2:
         y = a.dot(b)  # a third of the overhead of @
     elif b.ndim == 2:  # one matrix for the whole batch: its rows are rows of one tall matrix
@@ -25,4 +27,4 @@ def forward(a: Any, b: Any, bias: Any = None) -> Any:
         y = a @ b
     if bias is not None:
         y += bias
-    return y
+    return y if activation is None else activate(y, None, activation)

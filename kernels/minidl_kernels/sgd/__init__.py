@@ -1,4 +1,4 @@
-"""Stochastic gradient descent: one step of the optimiser on one parameter, in place.
+"""Stochastic gradient descent: one step of the optimiser on all parameters, in place.
 
     g ← g + λ x                               weight decay λ
     b ← μ b + (1 - τ) g                       momentum μ, dampening τ; b = g at the first step
@@ -7,7 +7,8 @@
 Without momentum x ← x - lr · g. (Sutskever et al. 2013, "On the importance of initialization and momentum in deep
 learning", for Nesterov's form.)
 
-Shapes: ``x``, ``g`` and ``buffer`` (None without momentum) are alike; ``x`` and ``buffer`` are changed in place.
+Lists, one entry a parameter, so that a GPU can do all in one launch: ``xs``, ``gs``, ``buffers`` (of None without momentum)
+and ``firsts``. The arrays of a parameter are alike; ``x`` and ``buffer`` are changed in place.
 """
 
 

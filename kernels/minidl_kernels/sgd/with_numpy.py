@@ -10,9 +10,9 @@ from minidl_kernels.pieces import PIECE, each_piece
 
 
 def step(
-    x: Any,
-    g: Any,
-    buffer: Any,
+    xs: list,
+    gs: list,
+    buffers: list,
     *,
     lr: float,
     momentum: float = 0.0,
@@ -20,13 +20,27 @@ def step(
     weight_decay: float = 0.0,
     nesterov: bool = False,
     maximize: bool = False,
-    first: bool = False,
+    firsts: Any = (),
 ) -> None:
-    """Change ``x`` (and ``buffer``, which ``first`` starts) in place."""
-    if x.size <= PIECE and buffer is None and not weight_decay:  # the shortest way for small parameters
-        x += g * (lr if maximize else -lr)
-        return
+    """Change every ``x`` (and ``buffer``, which ``first`` starts) in place."""
+    settings = (lr, momentum, dampening, weight_decay, nesterov, maximize)
+    for i, (x, g, buffer) in enumerate(zip(xs, gs, buffers)):
+        if x.size <= PIECE and buffer is None and not weight_decay:  # the shortest way for small parameters
+            x += g * (lr if maximize else -lr)
+        else:
+            _step((x, g, buffer), bool(firsts) and firsts[i], *settings)
 
+
+def _step(
+    arrays: tuple,
+    first: bool,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None:
     def update(x: Any, g: Any, buffer: Any, a: Any, b: Any) -> None:
         if maximize:
             g = np.negative(g, out=b)
@@ -50,4 +64,4 @@ def step(
                 np.multiply(buffer, -lr, out=a)
         np.add(x, a, out=x)
 
-    each_piece(update, (x, g, buffer), scratch=2)
+    each_piece(update, arrays, scratch=2)

@@ -17,20 +17,21 @@ _ALPHA = -1.7580993408473766  # the value that selu approaches far to the left
 
 
 class Dropout(Operator):
-    """y = x ⊙ kept / (1 - p), kept drawn anew each time;  ∂x = g ⊙ kept / (1 - p).  See minidl_kernels.dropout."""
+    """y = x ⊙ kept / (1 - p), kept made from a seed, here and in the rule;  ∂x = g ⊙ kept / (1 - p).
 
-    def __init__(self, uniform: Any, p: float) -> None:
-        self.uniform, self.p = uniform, p
+    See minidl_kernels.dropout.
+    """
+
+    def __init__(self, p: float, seed: int) -> None:
+        self.p, self.seed = p, seed
 
     def forward(self, x: Any) -> Any:
-        y, self.kept = kernel("dropout").forward(x, self.uniform, self.p)
-        self.uniform = None
-        return y
+        return kernel("dropout").forward(namespace(x).asarray(x), self.p, self.seed)
 
     def backward(self, g: Any) -> Any:
         if isinstance(g, Tensor):
-            return g * wrap(self.kept) * (1 / (1 - self.p) if self.p < 1 else 1.0)
-        return kernel("dropout").backward(g, self.kept, self.p)
+            return apply(Dropout(self.p, self.seed), g)
+        return kernel("dropout").backward(namespace(g).asarray(g), self.p, self.seed)
 
 
 def _uniform(x: Any, shape: tuple[int, ...]) -> Any:
@@ -52,7 +53,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     _check(p)
     if not training or p == 0.0:
         return input
-    operator = Dropout(_uniform(raw(input), tuple(input.shape)), p)
+    operator = Dropout(p, int(generator().integers(2**63)))
     return _apply("dropout", lambda x: apply(operator, x), input, inplace)
 
 

@@ -11,6 +11,7 @@ from minidl.backends import kernel, namespace
 from minidl.nn.functional.activation import Activation, activate
 from minidl.ops.activation import check_floating
 from minidl.ops.common import normalize_dim
+from minidl.tensor import Tensor
 
 __all__ = ["gelu", "glu", "logsigmoid", "mish", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink"]
 
@@ -21,17 +22,19 @@ def _softplus(xp: Any, x: Any) -> Any:
 
 
 class Gelu(Operator):
-    """y = x Φ(x), exact or by a tanh.  See minidl_kernels.gelu."""
+    """y = x Φ(x), exact or by a tanh.  See minidl_kernels.activation."""
 
     def __init__(self, approximate: str) -> None:
         self.approximate = approximate
+        self.kind = "gelu" if approximate == "none" else "gelu_tanh"
 
     def forward(self, x: Any) -> Any:
         self.save(x)
-        return kernel("gelu").forward(namespace(x).asarray(x), self.approximate)
+        return kernel("activation").forward(namespace(x).asarray(x), None, self.kind)
 
     def backward(self, g: Any) -> Any:
-        return kernel("gelu").backward(g, namespace(g).asarray(self.saved), self.approximate)
+        x = namespace(g).asarray(self.saved)
+        return kernel("activation").backward(namespace(g).asarray(g), x, None, self.kind)
 
     def composite(self, x: Any) -> Any:
         if self.approximate == "none":
@@ -50,15 +53,20 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     return activate("gelu", Gelu(approximate), input)
 
 
-class Silu(Activation):
-    """y = x σ(x);  ∂y/∂x = σ (1 + x (1 - σ))."""
+class Silu(Operator):
+    """y = x σ(x);  ∂y/∂x = σ (1 + x (1 - σ)).  See minidl_kernels.activation."""
 
-    def value(self, xp: Any, x: Any) -> Any:
-        return x / (1 + xp.exp(-x))
+    def forward(self, x: Any) -> Any:
+        self.save(x)
+        return kernel("activation").forward(namespace(x).asarray(x), None, "silu")
 
-    def slope(self, g: Any, x: Any) -> Any:
-        s = ops.sigmoid(x)
-        return g * (s * (x * (1 - s) + 1))
+    def backward(self, g: Any) -> Any:
+        x = self.saved
+        if isinstance(g, Tensor):
+            s = ops.sigmoid(x)
+            return g * (s * (x * (1 - s) + 1))
+        xp = namespace(g)
+        return kernel("activation").backward(xp.asarray(g), xp.asarray(x), None, "silu")
 
 
 def silu(input: Any, inplace: bool = False) -> Any:

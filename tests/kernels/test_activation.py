@@ -1,4 +1,4 @@
-"""The GELU room by itself: accuracy in every type, long and strided arrays, the memory order of the input."""
+"""The activation room by itself: accuracy in every type, long and strided arrays, the memory order of the input."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from minidl_kernels.gelu import with_numpy as kernel
+from minidl_kernels.activation import with_numpy as kernel
 
 RNG = np.random.default_rng(0)
+KIND = {"none": "gelu", "tanh": "gelu_tanh"}
 TOLERANCE = {"float64": 1e-12, "float32": 5e-7, "float16": 2e-3}
 
 
@@ -20,8 +21,8 @@ def test_values_and_slope_over_the_line(dtype, approximate):
     y = torch.nn.functional.gelu(t, approximate=approximate)
     y.sum().backward()
     atol = TOLERANCE[dtype]
-    np.testing.assert_allclose(kernel.forward(x, approximate), y.detach().numpy(), rtol=atol, atol=atol)
-    slope = kernel.backward(np.ones_like(x), x, approximate)
+    np.testing.assert_allclose(kernel.forward(x, None, KIND[approximate]), y.detach().numpy(), rtol=atol, atol=atol)
+    slope = kernel.backward(np.ones_like(x), x, None, KIND[approximate])
     np.testing.assert_allclose(slope, t.grad.numpy(), rtol=atol, atol=4 * atol)
 
 
@@ -30,6 +31,6 @@ def test_values_and_slope_over_the_line(dtype, approximate):
 def test_shapes_and_layouts(shape, transposed):
     x = RNG.standard_normal(shape)
     x = np.asarray(x).T if transposed else np.asarray(x)
-    y = kernel.forward(x)
+    y = kernel.forward(x, None, "gelu")
     assert y.strides == x.strides
     np.testing.assert_allclose(y, torch.nn.functional.gelu(torch.tensor(x.copy())).numpy(), rtol=1e-12, atol=1e-12)

@@ -1,4 +1,4 @@
-"""GELU in pieces that stay in the cache: a dozen passes over each, one over memory."""
+"""Activations in pieces that stay in the cache: a dozen passes over each, one over memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,60 @@ _ROOT = math.sqrt(2 / math.pi)
 _CUBE = 0.044715
 
 
-def forward(x: Any, approximate: str = "none") -> Any:
-    """y, of the shape, type and memory order of x."""
+def forward(x: Any, bias: Any = None, kind: str = "relu") -> Any:
+    """y = f(x + bias), of the shape, type and memory order of x."""
+    x = _shifted(x, bias)
     if not x.ndim:
-        return forward(x.reshape(1), approximate).reshape(())
+        return forward(x.reshape(1), None, kind).reshape(())
     y = np.empty_like(x)
-    each_piece(_exact if approximate == "none" else _tanh, (x, y), scratch=2)
+    each_piece(_VALUE[kind], (x, y), scratch=2)
     return y
 
 
-def backward(g: Any, x: Any, approximate: str = "none") -> Any:
-    """∂x from the gradient g of y."""
+def backward(g: Any, x: Any, bias: Any = None, kind: str = "relu") -> Any:
+    """∂x from the gradient g of y. For relu, ``x`` may as well be y."""
+    x = _shifted(x, bias)
     if not x.ndim:
-        return backward(g, x.reshape(1), approximate).reshape(())
+        return backward(g.reshape(1), x.reshape(1), None, kind).reshape(())
     dx = np.empty_like(x)
-    each_piece(_exact_slope if approximate == "none" else _tanh_slope, (x, dx), scratch=2)
-    np.multiply(dx, g, out=dx)
+    if g.strides != x.strides:
+        g, given = np.empty_like(x, g.dtype), g
+        g[...] = given
+    each_piece(_SLOPE[kind], (x, g, dx), scratch=2)
     return dx
+
+
+def _shifted(x: Any, bias: Any) -> Any:
+    return x if bias is None else x + bias
+
+
+def _relu(x: Any, y: Any, *_: Any) -> None:
+    np.maximum(x, 0, out=y)
+
+
+def _relu_slope(x: Any, g: Any, dx: Any, *_: Any) -> None:
+    np.multiply(g, ~(x <= 0), out=dx)  # at nan too the gradient passes
+
+
+def _sigmoid(x: Any, out: Any) -> None:
+    np.negative(x, out=out)
+    np.exp(out, out=out)
+    out += 1
+    np.reciprocal(out, out=out)
+
+
+def _silu(x: Any, y: Any, s: Any, _: Any) -> None:
+    _sigmoid(x, s)
+    np.multiply(x, s, out=y)
+
+
+def _silu_slope(x: Any, g: Any, dx: Any, s: Any, t: Any) -> None:
+    _sigmoid(x, s)
+    np.subtract(1, s, out=t)
+    t *= x
+    t += 1
+    t *= s
+    np.multiply(g, t, out=dx)
 
 
 def _tail(size: Any, bell: Any, out: Any) -> None:
@@ -70,14 +107,17 @@ def _exact(x: Any, y: Any, size: Any, tail: Any) -> None:
     y -= tail
 
 
-def _exact_slope(x: Any, slope: Any, size: Any, tail: Any) -> None:
+def _exact_slope(x: Any, g: Any, slope: Any, size: Any, tail: Any) -> None:
     np.abs(x, out=size)
     np.minimum(size, 40, out=size)
     _bell(size, out=slope)
     _tail(size, slope, out=tail)
     slope *= 1 / math.sqrt(2 * math.pi)
-    slope *= np.clip(x, -40, 40)
-    slope += np.where(x > 0, 1 - tail, tail)
+    slope *= np.copysign(size, x, out=size)
+    np.subtract(0.5, tail, out=tail)  # Φ(x) - ½, but for its sign
+    slope += np.copysign(tail, x, out=tail)
+    slope += 0.5
+    slope *= g
 
 
 def _tanh(x: Any, y: Any, t: Any, _: Any) -> None:
@@ -97,7 +137,7 @@ def _inner(x: Any, t: Any) -> None:
     np.tanh(t, out=t)
 
 
-def _tanh_slope(x: Any, slope: Any, t: Any, inner: Any) -> None:
+def _tanh_slope(x: Any, g: Any, slope: Any, t: Any, inner: Any) -> None:
     near = np.clip(x, -40, 40)  # beyond, 1 - tanh² is 0, and stays 0 times an infinite x
     _inner(near, t)
     np.multiply(near, near, out=inner)
@@ -110,3 +150,8 @@ def _tanh_slope(x: Any, slope: Any, t: Any, inner: Any) -> None:
     slope += t
     slope += 1
     slope *= 0.5
+    slope *= g
+
+
+_VALUE = {"relu": _relu, "silu": _silu, "gelu": _exact, "gelu_tanh": _tanh}
+_SLOPE = {"relu": _relu_slope, "silu": _silu_slope, "gelu": _exact_slope, "gelu_tanh": _tanh_slope}
