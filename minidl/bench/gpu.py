@@ -1,6 +1,7 @@
 """Everything that is to be measured on a GPU, in one command that needs no network: ``make bench-gpu``.
 
     python -m minidl.bench.gpu runs/gpu                # writes results.json and pictures there
+    python -m minidl.bench.gpu runs/gpu softmax lstm   # these kernels alone
 
 The CUDA C and Triton kernels in float32 and half precision, beside PyTorch if it is there with CUDA, and what came of the
 goals. It needs CuPy and Triton; without matplotlib there are no pictures, and without rich no tables.
@@ -12,6 +13,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +59,10 @@ GOALS = [
 ]
 
 
-def run(say: Any = print) -> Results:
-    """Measure all of it. RuntimeError, with the remedy, where there is no GPU."""
+def run(rooms: Sequence[str] = (), say: Any = print, keep: Any = lambda found: None) -> Results:
+    """Measure all of it, or ``rooms``; ``keep`` is given what there is after each type, so that a run cut short is not
+    lost. RuntimeError, with the remedy, where there is no GPU.
+    """
     if not backends.cuda_is_available():
         raise RuntimeError(
             f"this needs a CUDA GPU, and {backends.missing_cuda()}. On this machine 'minidl bench' measures the CPU's kernels."
@@ -68,13 +72,16 @@ def run(say: Any = print) -> Results:
     say("PyTorch is measured beside." if against else "PyTorch with CUDA is not here: the kernels are measured alone.")
     found = Results([], **results.here())
     for dtype in ("float32", "bfloat16", "float16"):
-        rooms = [r for r in known_rooms() if dtype == "float32" or r in HALF]
-        part = kernels.run(
-            rooms, names, against, dtype, say=lambda text, dtype=dtype: say(f"{text}, {dtype}"), keep_going=True
-        )
+        chosen = [r for r in rooms or kernels.known.rooms() if dtype == "float32" or r in HALF]
+        if not chosen:
+            continue
+        part = kernels.run(chosen, names, against, dtype, say=partial(_say, say, dtype), keep_going=True)
         found.rows += part.rows
         found.failures += part.failures
         found.ceilings.update({f"{device} {dtype}": c for device, c in part.ceilings.items()})
+        keep(found)
+    if rooms:
+        return found
     say("a training step of GPT-2 small")
     try:
         found.rows += steps.measure(names[-1:], kernels._torch(against), found.ceilings["cuda bfloat16"])
@@ -83,8 +90,8 @@ def run(say: Any = print) -> Results:
     return found
 
 
-def known_rooms() -> list[str]:
-    return kernels.known.rooms()
+def _say(say: Any, dtype: str, text: str) -> None:
+    say(f"{text}, {dtype}")
 
 
 def _torch_has_cuda() -> bool:
@@ -106,12 +113,16 @@ def verdicts(found: Results) -> list[str]:
     return sentences
 
 
-def main(folder: str = "runs/gpu") -> int:
+def main(folder: str = "runs/gpu", *rooms: str) -> int:
     """Measure, write, and print; 1 if a kernel failed."""
-    found = run()
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    results.save(found, target / "results.json")
+
+    def keep(found: Results) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        results.save(found, target / "results.json")
+
+    found = run(rooms, keep=keep)
+    keep(found)
     if importlib.util.find_spec("rich") is not None:
         from rich.console import Console
 
@@ -132,6 +143,6 @@ def main(folder: str = "runs/gpu") -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(*sys.argv[1:2]))
+        sys.exit(main(*sys.argv[1:]))
     except RuntimeError as error:
         sys.exit(f"Error: {error}")

@@ -67,7 +67,7 @@ def test_goals():
 
 def test_it_writes_and_reports_failures(monkeypatch, tmp_path, capsys):
     found = a_run()
-    monkeypatch.setattr(gpu, "run", lambda: found)
+    monkeypatch.setattr(gpu, "run", lambda rooms, keep: found)
     assert gpu.main(str(tmp_path / "out")) == 0
     assert results.load(tmp_path / "out" / "results.json") == found
     assert (tmp_path / "out" / "float32" / "times-softmax.png").exists()
@@ -96,7 +96,9 @@ def test_every_type_is_measured(monkeypatch):
 
     monkeypatch.setattr(steps, "measure", measure)
     said = []
-    found = gpu.run(said.append)
+    kept = []
+    found = gpu.run(say=said.append, keep=lambda found: kept.append(len(found.rows)))
+    assert kept == [1, 2, 3]
     both = ["cupy", "triton"]
     assert asked == [
         ("float32", both, True, True, True),
@@ -105,6 +107,9 @@ def test_every_type_is_measured(monkeypatch):
     assert list(found.ceilings) == ["cuda float32", "cuda bfloat16", "cuda float16"]
     assert "softmax, bfloat16" in said
     assert asked_steps == [["triton"]]
+    asked.clear()
+    gpu.run(["adam"], say=said.append)
+    assert [dtype for dtype, *_ in asked] == ["float32"]
     assert found.failures == ["a training step of GPT-2 small: MemoryError: too large"]
 
 
