@@ -110,6 +110,8 @@ def measure(
         timings = timing.in_turn(works, dict.fromkeys(works, ours), runs)
         for name, taken in timings.items():
             verdict = limits.judge(ceilings, taken.seconds, case.flops, case.nbytes)
+            if implementations[name] in ("cupy", "triton") and backends.emulated(implementations[name]):
+                verdict = limits.Verdict("emulation", verdict.share, "emulated: the time says nothing about the kernel")
             rows.append(
                 Row(
                     *(case.room, case.operation, case.size, case.elements, case.dtype, name, implementations[name]),
@@ -193,7 +195,6 @@ def _peer_has(torch: Any, device: str) -> bool:
 
 def show(results: Results, console: Any) -> None:
     """Print the tables: for each room a row an operation, size and backend."""
-    from rich.markup import escape
     from rich.table import Table
 
     for name, c in results.ceilings.items():
@@ -203,14 +204,16 @@ def show(results: Results, console: Any) -> None:
         )
     for room in dict.fromkeys(row.room for row in results.rows):
         table = Table(title=room, title_justify="left")
-        for column in ("operation", "size", "ran", "time", "±", "GFLOP/s", "GB/s", "what bounds it"):
-            table.add_column(
-                column, justify="left" if column in ("operation", "size", "ran", "what bounds it") else "right"
-            )
+        for column in ("operation", "size", "ran"):
+            table.add_column(column, no_wrap=True)
+        for column in ("time", "±", "GFLOP/s", "GB/s"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("what bounds it")
         for row in (row for row in results.rows if row.room == room):
-            ran = row.backend if row.implementation == row.backend else f"{row.backend}: {row.implementation}"
+            used = row.implementation.partition(" ")[0]
+            ran = row.backend if used == row.backend else f"{row.backend} → {used}"
             table.add_row(
-                *(row.operation, row.size, escape(ran), duration(row.seconds), duration(row.spread)),
+                *(row.operation, row.size, ran, duration(row.seconds), duration(row.spread)),
                 *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.nbytes / row.seconds / 1e9:.3g}", row.sentence),
             )
         console.print(table)

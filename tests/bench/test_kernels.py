@@ -119,6 +119,7 @@ def test_emulated_backends_only_by_name(quick, monkeypatch, capsys):
     rows = kernels.run(["softmax"], ["numpy", "triton"], runs=1).rows
     assert {row.size for row in rows if row.backend == "triton"} == {"4 × 37"}
     assert {row.implementation for row in rows if row.backend == "triton"} == {"triton"}
+    assert {row.bound for row in rows if row.backend == "triton"} == {"emulation"}
 
 
 def test_different_answers_are_refused(monkeypatch):
