@@ -19,6 +19,7 @@ from minidl.bench import cases as known
 from minidl.bench import ceilings as limits
 from minidl.bench import timing
 from minidl.bench.results import Results, Row, here
+from minidl.utils.screen import print_wide
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 
@@ -195,6 +196,7 @@ def _peer_has(torch: Any, device: str) -> bool:
 
 def show(results: Results, console: Any) -> None:
     """Print the tables: for each room a row an operation, size and backend."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     for name, c in results.ceilings.items():
@@ -203,23 +205,29 @@ def show(results: Results, console: Any) -> None:
             f"memory is the limit below {c.ridge:.1f} FLOP/byte"
         )
     for room in dict.fromkeys(row.room for row in results.rows):
-        table = Table(title=room, title_justify="left")
+        table = Table(title=room, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for column in ("operation", "size", "ran"):
             table.add_column(column, no_wrap=True)
-        for column in ("time", "±", "GFLOP/s", "GB/s"):
+        for column in ("time", "", "GFLOP/s", "GB/s"):
             table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("what bounds it")
-        for row in (row for row in results.rows if row.room == room):
-            used = row.implementation.partition(" ")[0]
-            ran = row.backend if used == row.backend else f"{row.backend} → {used}"
-            table.add_row(
-                *(row.operation, row.size, ran, duration(row.seconds), duration(row.spread)),
-                *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.nbytes / row.seconds / 1e9:.3g}", row.sentence),
-            )
-        console.print(table)
+        table.add_column("bound", no_wrap=True)
+        mine = [row for row in results.rows if row.room == room]
+        for row in mine:
+            times = (duration(row.seconds), f"±{row.spread / row.seconds:.0%}")
+            rates = (f"{row.flops / row.seconds / 1e9:.3g}", f"{row.nbytes / row.seconds / 1e9:.3g}")
+            table.add_row(row.operation, row.size, _ran(row), *times, *rates, f"{row.bound}, {row.share:.0%}")
+        print_wide(console, table, 96)
+        for row in (row for row in mine if row.size == mine[-1].size):
+            console.print(f"  {row.operation}, {row.size}, {_ran(row)}: {row.sentence}", soft_wrap=True)
     if any(row.backend == "torch" for row in results.rows):
         for backend, mean, count in ratios(results):
             console.print(f"{backend} takes {mean:.2f} × PyTorch's time (geometric mean of {count} cases)")
+
+
+def _ran(row: Row) -> str:
+    """The backend, and what it fell back to."""
+    used = row.implementation.partition(" ")[0]
+    return row.backend if used == row.backend else f"{row.backend} → {used}"
 
 
 def ratios(results: Results, peer: str = "torch") -> list[tuple[str, float, int]]:

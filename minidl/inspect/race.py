@@ -28,6 +28,7 @@ from minidl.bench.ceilings import measure as measure_ceilings
 from minidl.bench.timing import synchronize
 from minidl.profiler import profile
 from minidl.tensor import Tensor
+from minidl.utils.screen import print_wide
 
 # The largest error, relative to the largest value of the result, that a type's precision excuses in a long sum.
 EXCUSED = {"float64": 1e-9, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
@@ -103,7 +104,7 @@ class Race:
         """Print both tables."""
         console.print(self._summary())
         if self.legs:
-            console.print(self._operators())
+            print_wide(console, self._operators(), 140)
             console.print(
                 "The share is of this machine's lower ceiling, a copy's bandwidth or a matrix product's rate:"
             )
@@ -131,9 +132,10 @@ class Race:
         return table
 
     def _operators(self) -> Any:
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title="Operators", title_justify="left")
+        table = Table(title="Operators", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for column in ("operator", "phase", "ran"):
             table.add_column(column, no_wrap=True)
         for column in ("calls", "µs", "launches", "moves", "MFLOP", "MB", "FLOP/byte", "error"):
