@@ -324,11 +324,12 @@ def profile_script(
 ) -> None:
     """Run a script and say which operators took the time, and which lines called them. Options go before the script."""
     from minidl import profiler
+    from minidl.utils.screen import print_wide
 
     if sort not in profiler.SORTS:
         raise ValueError(f"--sort knows {', '.join(profiler.SORTS)}, not {sort!r}")
     prof, ended = profiler.run_script(script, context.args)
-    console.print(prof.key_averages(by_line).rich_table(sort, rows))
+    print_wide(console, prof.key_averages(by_line).rich_table(sort, rows), 120)
     if trace is not None:
         prof.export_chrome_trace(trace)
         _say(f"The trace is in {trace}: open it in chrome://tracing or https://ui.perfetto.dev")
