@@ -7,7 +7,7 @@ from typing import Any
 from minidl import backends, dtypes
 from minidl.autograd.tape import Operator, apply, owner_of
 from minidl.backends import namespace
-from minidl.ops.common import convert, normalize_dim
+from minidl.ops.common import convert, normalize_dim, only_tensors
 from minidl.tensor import Tensor, raw, wrap
 
 __all__ = ["clone", "fill", "to"]
@@ -158,6 +158,7 @@ _TENSOR_NAMES = {
 
 def type_as(input: Any, other: Any) -> Any:
     """``input`` in the element type of ``other``."""
+    only_tensors("type_as", other=other)
     return to(input, dtype=other.dtype)
 
 

@@ -8,7 +8,7 @@ from minidl import dtypes
 from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace, namespace_for
-from minidl.ops.common import normalize_dim, numpy_dtype
+from minidl.ops.common import normalize_dim, numpy_dtype, only_tensors, refuse_kinds
 from minidl.ops.shape import same_access
 from minidl.tensor import raw, wrap
 
@@ -145,6 +145,8 @@ def diagflat(input: Any, offset: int = 0) -> Any:
 @in_float32
 def trace(input: Any) -> Any:
     """The sum of the diagonal of a matrix."""
+    only_tensors("trace", input=input)
+    refuse_kinds("trace", "b", input)
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
     return diagonal(input).sum()

@@ -238,6 +238,10 @@ def deg2rad(input: Any) -> Any:
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """``input + value * tensor1 * tensor2``, broadcast."""
     only_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
+    if all(raw(x).dtype.kind in "iub" for x in (input, tensor1, tensor2)):
+        value = int(value)
+    if all(raw(x).dtype.kind == "b" for x in (input, tensor1, tensor2)):
+        refuse_kinds("addcmul", "b", input)
     return add(input, mul(tensor1, tensor2), alpha=value)
 
 
@@ -266,11 +270,12 @@ class Lerp(Elementwise):
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     """``input + weight * (end - input)``: from ``input`` (weight 0) to ``end`` (weight 1)."""
     only_tensors("lerp", input=input, end=end)
-    refuse_kinds("lerp", "iub", input)
     for x, what in ((end, "end"), (weight, "weight")):
-        if hasattr(x, "dtype") and raw(x).dtype != raw(input).dtype:
+        if hasattr(x, "dtype") and raw(x).dtype != raw(input).dtype and (x is end or x.ndim):
             raise RuntimeError(f"lerp(): expected dtype {input.dtype} for `{what}` but got dtype {x.dtype}")
-    return apply(Lerp(), *promote("lerp", input, end, weight))
+    operands = promote("lerp", input, end, weight)
+    refuse_kinds("lerp", "iub", operands[0] if hasattr(weight, "dtype") else input)
+    return apply(Lerp(), *operands)
 
 
 subtract, multiply, divide, negative = sub, mul, div, neg

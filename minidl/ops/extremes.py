@@ -8,7 +8,7 @@ from typing import Any
 from minidl import ops
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import normalize_dim
+from minidl.ops.common import normalize_dim, only_tensors, refuse_kinds
 from minidl.ops.reductions import Reduction, reduced_dims, widened
 from minidl.tensor import Tensor, raw, wrap
 
@@ -110,7 +110,9 @@ def _refuse_empty(name: str, x: Any, dims: tuple[int, ...], how: type[Exception]
 
 
 def _arg(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
+    only_tensors(name, input=input)
     x = raw(input)
+    refuse_kinds(name, "b", input)
     if dim is None:
         if not x.size:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
@@ -161,8 +163,11 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
 
 
 def _extreme(name: str, result: Any, pairwise: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    only_tensors(name, input=input)
     if isinstance(dim, Tensor) or hasattr(dim, "dtype"):
         return pairwise(input, dim)
+    if isinstance(dim, (bool, float)):
+        raise TypeError(f"{name}(): the second argument must be a Tensor or a dimension, not {type(dim).__name__}")
     if dim is None:
         if not raw(input).size:
             raise RuntimeError(

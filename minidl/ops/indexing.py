@@ -20,7 +20,7 @@ from minidl.autograd.tape import Operator, apply, sum_to
 from minidl.backends import namespace
 from minidl.ops import joining
 from minidl.ops.accumulation import accumulate
-from minidl.ops.common import broadcast_shapes, convert, normalize_dim
+from minidl.ops.common import broadcast_shapes, convert, normalize_dim, only_tensors
 from minidl.ops.shape import expand
 from minidl.tensor import Tensor, raw, wrap
 
@@ -416,6 +416,7 @@ def _check_mask(name: str, mask: Any) -> Any:
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """``input`` with ``value`` (a number or a 0-d tensor) where ``mask`` is true; the two are broadcast."""
+    only_tensors("masked_fill", input=input)
     array = _check_mask("masked_fill", mask)
     if getattr(value, "ndim", 0):
         raise RuntimeError(

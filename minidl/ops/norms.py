@@ -94,7 +94,12 @@ def zero_where(mask: Any, x: Any) -> Any:
 
 def _floating(name: str, x: Any, dtype: Any) -> Any:
     as_tensor_or_array(name, "A", x)
-    if dtype is not None:
+    if dtype is not None and not is_integral(x):
+        found, wanted = dtypes.from_numpy_dtype(raw(x).dtype), dtypes.as_dtype(dtype)
+        if dtypes.promote_types(found, wanted) is not wanted:
+            raise RuntimeError(
+                f"{name}: {found} would be narrowed to dtype={wanted}; convert the input itself with .to()"
+            )
         x = cast(x, dtype)
     if is_integral(x):
         raise RuntimeError(

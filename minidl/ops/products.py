@@ -9,7 +9,7 @@ from minidl import dtypes, ops
 from minidl.autograd.autocast import as_given, in_half
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel
-from minidl.ops.common import as_tensor_or_array, broadcast_shapes, normalize_dim
+from minidl.ops.common import as_tensor_or_array, broadcast_shapes, normalize_dim, refuse_kinds
 from minidl.tensor import Tensor, raw
 
 __all__ = [
@@ -69,8 +69,10 @@ def rows(x: Any) -> Any:
 
 
 def check_dtypes(name: str, *operands: Any) -> None:
-    """RuntimeError unless the operands (Tensors or arrays) have one element type."""
+    """RuntimeError unless the operands (Tensors or arrays) have one element type, which is not bool."""
     first = raw(operands[0]).dtype
+    if first.kind == "b":
+        refuse_kinds(name, "b", operands[0])
     for x in operands[1:]:
         if raw(x).dtype != first:
             found = [dtypes.from_numpy_dtype(raw(t).dtype) for t in operands]
@@ -82,8 +84,9 @@ def check_dtypes(name: str, *operands: Any) -> None:
 
 def check_ndim(name: str, ndims: dict[str, int], *operands: Any) -> None:
     """RuntimeError unless each named operand has its number of dimensions."""
-    for (argument, ndim), x in zip(ndims.items(), operands):
+    for argument, x in zip(ndims, operands):
         as_tensor_or_array(name, argument, x)
+    for (argument, ndim), x in zip(ndims.items(), operands):
         if x.ndim != ndim:
             raise RuntimeError(
                 f"{name}: {argument} must be a {ndim}-D tensor, got {x.ndim}-D of shape {list(x.shape)}; "

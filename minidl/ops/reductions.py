@@ -9,7 +9,7 @@ from minidl import dtypes, ops
 from minidl.autograd.autocast import in_float32, in_float32_on_cuda
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import as_tensor_or_array, ints, normalize_dims
+from minidl.ops.common import as_tensor_or_array, ints, normalize_dims, only_tensors
 from minidl.tensor import Tensor, raw, wrap
 
 __all__ = [
@@ -114,7 +114,7 @@ class Sum(Reduction):
         self.shape = x.shape
         if is_half(x):
             return x.sum(axis=self.dims, keepdims=self.keepdim, dtype="float32").astype(x.dtype)
-        return x.sum(axis=self.dims, keepdims=self.keepdim)
+        return x.sum(axis=self.dims, keepdims=self.keepdim, dtype=x.dtype)
 
     def backward(self, g: Any) -> Any:
         return self.spread(g, self.shape)
@@ -154,6 +154,7 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
 
 def sum_to_size(input: Any, *size: Any) -> Any:
     """The sum of ``input`` over the dimensions along which ``size`` would have to be stretched to reach its shape."""
+    only_tensors("sum_to_size", input=input)
     shape = ints(size)
     extra = input.ndim - len(shape)
     if extra < 0 or True in (n not in (1, m) for n, m in zip(shape, input.shape[extra:])):
@@ -164,12 +165,15 @@ def sum_to_size(input: Any, *size: Any) -> Any:
 
 def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The sum over ``dim`` of the elements that are not nan."""
+    only_tensors("nansum", input=input)
     input = summable(input, dtype)
-    return sum(input if is_integral(input) else without_nan(input), dim, keepdim)
+    return sum(input if is_integral(input) else without_nan(input), dim, keepdim, dtype=dtype)
 
 
 def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The mean over ``dim`` of the elements that are not nan; nan where there are none."""
+    only_tensors("nanmean", input=input)
+    floating("nanmean", input)  # RuntimeError for integers, whatever ``dtype``
     input = floating("nanmean", input, dtype)
     x = raw(input)
     number = sum(wrap(x == x), dim, keepdim)
@@ -223,6 +227,7 @@ def exclusive_cumprod(x: Any, dim: int) -> Any:
 @in_float32
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The product over ``dim``, or of all elements. Integers and booleans are multiplied as int64."""
+    only_tensors("prod", input=input)
     input = summable(input, dtype)
     if dim is None:
         ndim, input = input.ndim, input.reshape((raw(input).size,))
@@ -258,6 +263,7 @@ class LogSumExp(Reduction):
 
 def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """log Σ exp(input) over ``dim``, without overflow. Integers give the default floating type."""
+    only_tensors("logsumexp", input=input)
     input = as_floating(input)
     return apply(LogSumExp(reduced_dims(dim, input.ndim, "logsumexp"), keepdim), input)
 
@@ -279,11 +285,13 @@ class Question(Reduction):
 
 def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether every element over ``dim`` is true (not 0)."""
+    only_tensors("all", input=input)
     return apply(Question("all", normalize_dims(dim, input.ndim, "all"), keepdim), input)
 
 
 def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether some element over ``dim`` is true (not 0)."""
+    only_tensors("any", input=input)
     return apply(Question("any", normalize_dims(dim, input.ndim, "any"), keepdim), input)
 
 
@@ -296,4 +304,5 @@ class CountNonzero(Reduction):
 
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements over ``dim`` are not 0, as int64."""
+    only_tensors("count_nonzero", input=input)
     return apply(CountNonzero(reduced_dims(dim, input.ndim, "count_nonzero"), False), input)

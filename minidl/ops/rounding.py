@@ -7,8 +7,8 @@ from typing import Any
 from minidl import ops
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import kernel, namespace
-from minidl.ops.conversion import zero
 from minidl.ops.common import broadcast_shapes, only_tensors, promote, refuse_kinds
+from minidl.ops.conversion import zero
 from minidl.ops.elementwise import binary
 from minidl.tensor import Tensor, raw
 
@@ -285,7 +285,11 @@ def trunc(input: Any) -> Any:
 
 def round(input: Any, *, decimals: int = 0) -> Any:
     """Each element rounded to ``decimals`` places, half to even."""
-    return apply(RoundDecimals(decimals), input) if decimals else _rounded("rint", input)
+    if not decimals:
+        return _rounded("rint", input)
+    only_tensors("round", input=input)
+    refuse_kinds("round", "iub", input)
+    return apply(RoundDecimals(decimals), input)
 
 
 def frac(input: Any) -> Any:
@@ -356,7 +360,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     if numbers and len(numbers) < len(given):
         raise TypeError("clamp(): min and max must be both numbers or both tensors")
     x, *bounds = promote("clamp", input, *given)
-    if numbers:
+    if numbers or len(given) == 2:
         refuse_kinds("clamp", "b", x)
     low, high = (bounds[0] if min is not None else None), (bounds[-1] if max is not None else None)
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
-from minidl import ops
+from minidl import dtypes, ops
 from minidl.autograd.autocast import in_float32_on_cuda
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import normalize_dim
+from minidl.ops.common import normalize_dim, only_tensors, refuse_kinds
 from minidl.ops.extremes import like
-from minidl.ops.reductions import as_floating, summable, widened
+from minidl.ops.reductions import summable, widened
 from minidl.tensor import Tensor, raw
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "diff", "logcumsumexp"]
@@ -97,12 +97,18 @@ class Cumprod(Scan):
 @in_float32_on_cuda
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """Running sums along ``dim``. Integers and booleans are summed as int64 unless ``dtype`` says otherwise."""
+    only_tensors("cumsum", input=input)
+    if dtype is not None and dtypes.as_dtype(dtype) is dtypes.bool_:
+        raise RuntimeError("cumsum(): not implemented for dtype=bool; use an integer type")
     return scan("cumsum", Cumsum, summable(input, dtype), dim)
 
 
 @in_float32_on_cuda
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """Running products along ``dim``. Integers and booleans are multiplied as int64 unless ``dtype`` says otherwise."""
+    only_tensors("cumprod", input=input)
+    if dtype is not None and dtypes.as_dtype(dtype) is dtypes.bool_:
+        raise RuntimeError("cumprod(): not implemented for dtype=bool; use an integer type")
     return scan("cumprod", Cumprod, summable(input, dtype), dim)
 
 
@@ -138,7 +144,9 @@ class LogCumsumExp(Scan):
 
 def logcumsumexp(input: Any, dim: int) -> Any:
     """Running log Σ eˣ along ``dim``, without overflow."""
-    return scan("logcumsumexp", LogCumsumExp, as_floating(input), dim)
+    only_tensors("logcumsumexp", input=input)
+    refuse_kinds("logcumsumexp", "iub", input)
+    return scan("logcumsumexp", LogCumsumExp, input, dim)
 
 
 # ------------------------------------------------------------------------------------------------------------- extremes

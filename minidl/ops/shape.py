@@ -10,7 +10,7 @@ from minidl import dtypes
 from minidl.autograd.tape import Operator, apply, owner_of, sum_to
 from minidl.backends import namespace
 from minidl.ops.common import broadcast_shapes as common_shape
-from minidl.ops.common import ints, normalize_dim, normalize_dims
+from minidl.ops.common import ints, normalize_dim, normalize_dims, only_tensors
 from minidl.tensor import Tensor, raw, wrap
 
 __all__ = [
@@ -491,6 +491,8 @@ def atleast_3d(*tensors: Any) -> Any:
 
 def _each(tensors: tuple, function: Any) -> Any:
     several = len(tensors) != 1 or isinstance(tensors[0], (tuple, list))
+    for x in unpack(tensors):
+        only_tensors("atleast_1d, atleast_2d, atleast_3d", tensors=x)
     results = tuple(function(x) for x in unpack(tensors))
     return results if several else results[0]
 

@@ -9,7 +9,7 @@ from typing import Any
 from minidl import dtypes, ops
 from minidl.autograd.tape import apply
 from minidl.backends import namespace
-from minidl.ops.common import as_tensor_or_array, normalize_dim
+from minidl.ops.common import as_tensor_or_array, normalize_dim, refuse_kinds
 from minidl.ops.extremes import Extreme, like
 from minidl.ops.norms import one_for_zero, zero_where
 from minidl.ops.reductions import Reduction, is_integral, reduced_dims, widened
@@ -156,6 +156,7 @@ class MedianOfAll(Extreme):
 
 def _median(name: str, result: Any, input: Any, dim: int | None, keepdim: bool, skip: bool) -> Any:
     as_tensor_or_array(name, "input", input)
+    refuse_kinds(name, "b", input)
     if dim is None:
         if is_integral(input) and not raw(input).size:
             raise RuntimeError(f"{name}(): the median of no integers is not defined")
@@ -290,6 +291,8 @@ def nanquantile(
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each of the integers 0, 1, … occurs in a 1-D ``input``; with ``weights``, their sums (float64, or
     float32 for float32 weights). At least ``minlength`` results."""
+    as_tensor_or_array("bincount", "input", input)
+    refuse_kinds("bincount", "b", input)
     x = raw(input)
     if x.ndim != 1 or not is_integral(input) or (x.size and bool((x < 0).any())):
         raise RuntimeError(

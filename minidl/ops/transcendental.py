@@ -355,7 +355,10 @@ class Xlogy(Operator):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        to_x = ops.where((x == 0) & (y <= 0), 0.0, g * ops.log(y)) if self.needs[0] else None
+        to_x = None
+        if self.needs[0]:
+            slope = ops.log(y) if hasattr(y, "dtype") else float(namespace(x).log(float(y)))
+            to_x = ops.where((x == 0) & (y <= 0), 0.0, g * slope)
         return to_x, g * (x / y) if self.needs[1] else None
 
 
@@ -372,6 +375,8 @@ def pow(input: Any, exponent: Any) -> Any:
         refuse_kinds("pow", "b", exponent)
     if not hasattr(input, "dtype"):
         only_tensors("pow", exponent=exponent)
+        if isinstance(input, bool):
+            refuse_kinds("pow", "b", exponent)
     return binary("pow", Pow(), input, exponent)
 
 

@@ -10,7 +10,7 @@ from minidl.autograd.inplace import in_place
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
 from minidl.ops.activation import check_floating
-from minidl.ops.common import as_tensor_or_array
+from minidl.ops.common import as_tensor_or_array, refuse_kinds
 from minidl.random import generator as _generator
 from minidl.tensor import Tensor, raw
 
@@ -154,6 +154,7 @@ class Threshold(Activation):
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """x where above ``threshold``, else ``value``."""
     as_tensor_or_array("threshold", "input", input)
+    refuse_kinds("threshold", "b", input)
     operator = Threshold(threshold, value)
     return in_place("threshold_", lambda x: apply(operator, x), input) if inplace else apply(operator, input)
 
@@ -234,6 +235,8 @@ def _hardtanh(name: str, input: Any, low: float, high: float, inplace: bool) -> 
     as_tensor_or_array(name, "input", input)
     if raw(input).dtype.kind == "b":
         raise RuntimeError(f"{name}: Bool inputs not supported; convert with .float() first")
+    if raw(input).dtype == "uint8" and low < 0:
+        raise RuntimeError(f"{name}: cannot clamp an unsigned type to the negative limit {low}; convert with .int()")
     operator = Hardtanh(low, high)
     return in_place(name + "_", lambda x: apply(operator, x), input) if inplace else apply(operator, input)
 

@@ -8,7 +8,7 @@ from minidl import ops
 from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.nn.functional.reduction import chosen, operands, reduced, tensors, warn_of_sizes
+from minidl.nn.functional.reduction import chosen, of_one_size, operands, reduced
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
@@ -82,8 +82,7 @@ def mse_loss(
         input, target: of one shape; others are broadcast, with a UserWarning.
         weight: of the input's shape; "mean" then divides by its sum.
     """
-    tensors("mse_loss", input=input, target=target)
-    warn_of_sizes(input, target)
+    input, target = of_one_size("mse_loss", input, target)
     reduction = chosen(reduction, size_average, reduce)
     loss = apply(SquaredError(), *operands("mse_loss", input, target))
     if weight is None:
@@ -102,8 +101,7 @@ def l1_loss(
     weight: Any = None,
 ) -> Any:
     """|input - target|, reduced; arguments of :func:`mse_loss`."""
-    tensors("l1_loss", input=input, target=target)
-    warn_of_sizes(input, target)
+    input, target = of_one_size("l1_loss", input, target)
     reduction = chosen(reduction, size_average, reduce)
     loss = ops.abs(ops.sub(input, target))
     if weight is None:
@@ -125,8 +123,7 @@ def smooth_l1_loss(
 
     β = 0 is :func:`l1_loss`; RuntimeError below.
     """
-    tensors("smooth_l1_loss", input=input, target=target)
-    warn_of_sizes(input, target)
+    input, target = of_one_size("smooth_l1_loss", input, target)
     reduction = chosen(reduction, size_average, reduce)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
@@ -141,8 +138,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
     ``weight``: of the input's shape, a factor for each element.
     """
-    tensors("huber_loss", input=input, target=target)
-    warn_of_sizes(input, target)
+    input, target = of_one_size("huber_loss", input, target)
     reduction = chosen(reduction)
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")

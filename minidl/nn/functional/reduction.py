@@ -49,8 +49,9 @@ def operands(name: str, *values: Any) -> list[Any]:
     return list(values)
 
 
-def warn_of_sizes(input: Any, target: Any) -> None:
-    """UserWarning where sizes differ: broadcasting is rarely what was meant."""
+def of_one_size(name: str, input: Any, target: Any) -> tuple[Any, Any]:
+    """Input and target, broadcast. UserWarning where sizes differ: broadcasting is rarely what was meant."""
+    tensors(name, input=input, target=target)
     if tuple(input.shape) != tuple(target.shape):
         warnings.warn(
             f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}). "
@@ -58,3 +59,6 @@ def warn_of_sizes(input: Any, target: Any) -> None:
             UserWarning,
             stacklevel=3,
         )
+        shape = broadcast_shapes(name, input, target)
+        return ops.expand(input, shape), ops.expand(target, shape)
+    return input, target
