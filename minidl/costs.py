@@ -9,16 +9,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from minidl_kernels import convolution, matmul
+from minidl_kernels import attention, convolution, matmul
 
 
-def flops(room: str, function: str, args: tuple, result: Any) -> int:
-    """Operations of ``minidl_kernels.<room>.<function>(*args)``; of what is not known, one for each value of the largest
-    array."""
+def flops(room: str, function: str, args: tuple, result: Any, named: dict[str, Any] | None = None) -> int:
+    """Operations of ``minidl_kernels.<room>.<function>(*args, **named)``; of what is not known, one for each value of the
+    largest array."""
     counted = _COUNTS.get(room)
     try:
         if counted is not None:
-            return int(counted(function, args, result))
+            return int(counted(function, args if room != "attention" else (*args, named or {}), result))
     except (IndexError, AttributeError, TypeError, ValueError):  # called with keywords: count values
         pass
     return _largest((args, result))
@@ -61,9 +61,14 @@ def _pooling(function: str, args: tuple, result: Any) -> int:
 
 
 def _attention(function: str, args: tuple, result: Any) -> int:
-    q, k, v = args[:3] if function == "forward" else args[1:4]
-    pairs = math.prod(q.shape[:3]) * k.shape[2]
-    return 2 * pairs * ((q.shape[3] + v.shape[3]) if function == "forward" else (3 * q.shape[3] + 2 * v.shape[3]))
+    """Two products forward, five backward; half of them with a causal mask. The last of ``args`` are those by name."""
+    *args, named = args  # type: ignore[assignment]
+    q, k, v, *rest = args if function == "forward" else args[1:]
+    place = 1 if function == "forward" else 3  # after the mask; backward has y and lse before it
+    causal = named.get("causal", rest[place] if len(rest) > place else False)
+    (b, h, t, d), s, e = q.shape, k.shape[2], v.shape[3]
+    pairs = attention.flops(b, h, t, s, 1, 0, bool(causal))  # 2 for each pair of places, heads and batch counted
+    return pairs * (d + e if function == "forward" else 3 * d + 2 * e)
 
 
 def _recurrent(function: str, args: tuple, result: Any) -> int:

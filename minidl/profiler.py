@@ -180,7 +180,7 @@ class _Watched:
             with self._owner.event(f"{self._room}.{name}", "kernel", args) as event:
                 result = function(*args, **kwargs)
             event.nbytes, event.implementation = sizes(args) + sizes(result), self._implementation
-            event.flops = costs.flops(self._room, name, args, result)
+            event.flops = costs.flops(self._room, name, args, result, kwargs)
             event.line = "" if event.parent is not None else users_line()
             if event.parent is not None:
                 event.parent.implementation = event.implementation

@@ -131,6 +131,10 @@ def test_costs_by_hand():
     q, k, v = np.ones((2, 4, 5, 8)), np.ones((2, 2, 7, 8)), np.ones((2, 2, 7, 3))
     assert costs.flops("attention", "forward", (q, k, v), None) == 2 * (2 * 4 * 5 * 7) * (8 + 3)
     assert costs.flops("attention", "backward", (q, q, k, v), None) == 2 * (2 * 4 * 5 * 7) * (3 * 8 + 2 * 3)
+    full = costs.flops("attention", "forward", (q, k, v), None)
+    assert costs.flops("attention", "forward", (q, q, v), None, {"causal": True}) == 2 * (2 * 4 * 15) * (8 + 3)
+    assert costs.flops("attention", "forward", (q, k, v, None, False), None) == full
+    assert costs.flops("attention", "backward", (q, q, q, v, q, None, None, True), None) == 2 * (2 * 4 * 15) * (24 + 6)
     xw, h, whh = np.ones((6, 2, 12)), np.ones((2, 3)), np.ones((12, 3))
     assert costs.flops("lstm", "forward", (xw, h, h, whh), None) == 2 * 6 * 2 * 36
     assert costs.flops("unknown", "forward", (xw,), None) == xw.size

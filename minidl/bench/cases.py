@@ -294,16 +294,16 @@ def pooling(a: Arrays, n: int, channels: int, side: int) -> Built:
 
 def attention(a: Arrays, batch: int, heads: int, t: int, d: int) -> Built:
     q, k_, v, g = (a.normal(batch, heads, t, d) for _ in range(4))
-    products = batch * heads * t * t * d  # causal: half of the 2 · 2 T² D of the two products
-    moved = q.nbytes
+    cost = _room("attention")
+    flops, nbytes = cost.flops(batch, heads, t, t, d, causal=True), cost.nbytes(batch, heads, t, t, d, itemsize=a.item)
     settings: dict[str, Any] = {"causal": True, "scale": 1 / math.sqrt(d)}
     f = lambda peer: partial(peer.F.scaled_dot_product_attention, is_causal=True)
     yield (
-        *("causal, forward", 2 * products, 4 * moved),
+        *("causal, forward", flops, nbytes),
         *(lambda k: partial(k.forward, q, k_, v, **settings), lambda peer: peer.forward(f(peer), q, k_, v)),
     )
     yield (
-        *("causal, backward", 5 * products, 8 * moved),
+        *("causal, backward", 5 * flops // 2, 2 * nbytes),
         *(lambda k: partial(k.backward, g, q, k_, v, *k.forward(q, k_, v, **settings), **settings),),
         *(lambda peer: peer.backward(f(peer), g, q, k_, v),),
     )
