@@ -170,6 +170,19 @@ def adam(library: Any) -> Step:
     return step
 
 
+def attention(library: Any, batch: int, heads: int, length: int, width: int = 64) -> Step:
+    """Forward and backward of causal attention."""
+    q, k, v = (_tensor(library, (batch, heads, length, width), seed=i, grad=True) for i in range(3))
+
+    def step() -> float:
+        loss = library.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True).square().mean()
+        loss.backward()
+        q.grad = k.grad = v.grad = None
+        return loss.item()
+
+    return step
+
+
 # Each case, and the largest ratio to PyTorch's time that the numba backend is meant to keep.
 CASES: dict[str, tuple[Callable[[Any], Step], float | None]] = {
     "ConvNet step": (convnet, 0.9),
@@ -178,6 +191,8 @@ CASES: dict[str, tuple[Callable[[Any], Step], float | None]] = {
     "layer_norm + gelu": (layer_norm_gelu, 1.0),
     "cross-entropy": (cross_entropy, 0.5),
     "Adam, 10 M": (adam, 0.5),
+    "attention, T 256": (partial(attention, batch=8, heads=8, length=256), 0.9),
+    "attention, T 2048": (partial(attention, batch=1, heads=4, length=2048), 0.9),
 }
 # The same for NumPy alone, and for the geometric mean of all cases.
 NUMPY_GOALS = {"ConvNet step": 1.2, "residual block": 1.5, "tiny MLP step": 0.7, "Adam, 10 M": 1.0}
