@@ -16,6 +16,8 @@ from minidl_kernels.convolution import output_size, winograd
 from minidl_kernels.rows import widen
 from minidl_kernels.threads import Scratch, in_parallel, one_blas_thread, slices
 
+__all__ = ["col2im", "forward", "im2col", "input_gradient", "padded", "weight_gradient"]
+
 BLOCK = 1 << 18  # values of columns in a block: one megabyte of float32
 
 

@@ -2,6 +2,7 @@
 
 from minidl.nn.functional.activation import *
 from minidl.nn.functional.affine import *
+from minidl.nn.functional.attention import *
 from minidl.nn.functional.classification import *
 from minidl.nn.functional.convolution import *
 from minidl.nn.functional.ctc import *
