@@ -16,8 +16,6 @@ def samples(s):
     yield s.sample("added mask with a gradient", q, k, v, s.floats(2, 1, 5, 6))
     yield s.sample("boolean mask", q, k, v, s.rng.random((2, 1, 5, 6)) < 0.7)
     yield s.sample("boolean mask of keys", q, k, v, np.array([[True, False, True, True, True, False]]))
-    seen = s.rng.random((5, 6)) < 0.7
-    yield s.sample("boolean mask, causal", q, k, v, seen | np.eye(5, 6, dtype=bool), is_causal=True)
     yield s.sample("three dimensions", s.floats(3, 5, 4), s.floats(3, 6, 4), s.floats(3, 6, 2))
     yield s.sample("two dimensions", s.floats(5, 4), s.floats(6, 4), s.floats(6, 2))
     yield s.sample("five dimensions", s.floats(2, 1, 3, 5, 4), s.floats(2, 1, 3, 6, 4), s.floats(2, 1, 3, 6, 2))
