@@ -26,8 +26,22 @@ def in_place(name: str, function: Any, tensor: Tensor, *args: Any, **kwargs: Any
         refuse_leaf(name, tensor)
     # The rule may need the old values, which the change is about to overwrite.
     result = function(_copy_on_tape(tensor) if differentiable else tensor, *args, **kwargs)
+    if tensor._requires_grad and differentiable and not result._requires_grad:
+        result = apply(Replaced(), tensor, result)  # a comparison, say, has a gradient in place, which is 0
     write(name, tensor, result)
     return tensor
+
+
+class Replaced(Operator):
+    """y = value, in the shape and type of x, whatever x was;  ∂y/∂x = 0."""
+
+    def forward(self, x: Any, value: Any) -> Any:
+        y = namespace(x).empty_like(x)
+        y[...] = value
+        return y
+
+    def backward(self, g: Any) -> Any:
+        return apply(Replaced(), g, 0.0), None
 
 
 def _any_requires_grad(values: Any) -> bool:

@@ -141,6 +141,11 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 def _amax(name: str, which: str, input: Any, dim: Any, keepdim: bool) -> Any:
     dims = reduced_dims(dim, input.ndim, name)
+    if not (raw(input).size or isinstance(dim, int) or dim):
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+            "the 'dim' argument."
+        )
     _refuse_empty(name, input, dims)
     return apply(Extreme(which, dims, keepdim), input)
 

@@ -272,8 +272,11 @@ def _slice(i: slice) -> slice:
 def _from_sequence(values: Any, xp: Any) -> Any:
     """The array of a nested sequence of integers, booleans or 0-d tensors."""
     plain = [raw(v) for v in values]
-    array = xp.asarray(plain)
-    if array.dtype == object:
+    try:
+        array = xp.asarray(plain)
+    except ValueError:  # of several lengths
+        array = None
+    if array is None or array.dtype == object:
         raise TypeError(f"an index list must hold integers, booleans or tensors of one shape, got {values!r}")
     return array.astype("int64") if not array.size else array
 
@@ -318,7 +321,16 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     if advanced is None:
         target.copy_(_drop_leading_ones(value, target.ndim))
     else:
-        in_place("index_put_", _put, target, advanced, value if value.ndim else convert(value, input.dtype), False)
+        if not value.ndim or (value._data.size == 1 and _is_mask(index)):
+            value = convert(value, input.dtype)
+        in_place("index_put_", _put, target, advanced, value, False)
+
+
+def _is_mask(index: Any) -> bool:
+    """Whether a mask is all that is advanced in an index: it takes a single value of any type, as masked_fill does."""
+    arrays = [_item(i, np) for i in (index if type(index) is tuple else (index,))]
+    arrays = [i for i in arrays if hasattr(i, "dtype")]
+    return len(arrays) == 1 and arrays[0].dtype == bool
 
 
 def _drop_leading_ones(value: Tensor, ndim: int) -> Tensor:

@@ -504,7 +504,8 @@ class Eigh(Operator):
         if g_vectors is not None:
             turned = (v.mT @ g_vectors) * inverse_gaps(values)
             inner = turned if inner is None else inner + turned
-        return v @ inner @ v.mT
+        gradient = v @ inner @ v.mT
+        return (gradient + gradient.mT) * 0.5  # as A is symmetric, so may its gradient be
 
 
 def on_diagonal(x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minidl import ops
@@ -43,6 +44,19 @@ class ScatterProduct(Operator):
         there, some = apply(Take(self.index), zeros), apply(Take(self.index), g * rest)
         theirs = some * as_values(there == as_values(src_zero, src), src) / ops.masked_fill(src, src_zero, 1.0)
         return mine, theirs
+
+    def composite(self, x: Any, src: Any) -> Any:
+        """The values that fall on each place side by side, filled up with ones, and their product: zeros among them
+        do no harm to its second derivative."""
+        size, xp = math.prod(x.shape), namespace(raw(x))
+        place = xp.arange(size).reshape(x.shape)[self.index].reshape(-1)
+        order = place.argsort(kind="stable")
+        lengths = xp.bincount(place, minlength=size)
+        column = xp.empty_like(place)
+        column[order] = xp.arange(place.size) - xp.repeat(xp.cumsum(lengths) - lengths, lengths)
+        ones = xp.ones((size, int(lengths.max(initial=0))), raw(x).dtype)
+        beside = apply(Put((place, column), False), ones, src.reshape((-1,)))
+        return ops.prod(ops.cat([x.reshape((-1, 1)), beside], 1), 1).reshape(tuple(x.shape))
 
 
 class ScatterExtreme(Operator):
