@@ -315,8 +315,9 @@ def _recurrent(a: Arrays, name: str, gates: int, t: int, batch: int, hidden: int
     w_ih, w_hh = (a.normal(gates * hidden, hidden, scale=hidden**-0.5) for _ in range(2))
     states = (h0, h0) if name == "lstm" else (h0,)
     more = (None,) if name == "gru" else ()
-    flops = 2 * 2 * t * batch * hidden * gates * hidden
-    nbytes = (w_ih.size + w_hh.size + t * batch * hidden * (2 + 2 * gates)) * a.item
+    cost, values = _room(name), t * batch * hidden
+    flops = 2 * values * gates * hidden + cost.flops(t, batch, hidden)
+    nbytes = (values + w_ih.size + gates * values) * a.item + cost.nbytes(t, batch, hidden, a.item)
 
     def forward(k: Any) -> Any:
         return k.forward(x @ w_ih.T, *states, w_hh, *more)
