@@ -25,6 +25,7 @@ import numpy as np
 
 import minidl
 from minidl.bench.results import geometric_mean
+from minidl.bench.timing import PAUSE
 from minidl_kernels.threads import set_num_threads
 
 THREADS = 2
@@ -303,6 +304,7 @@ def _in_turn(name: str, runners: dict[str, Any], repeats: int, backend: str) -> 
     times: dict[str, list[float]] = {library: [] for library in runners}
     for _ in range(repeats):
         for library, runner in runners.items():
+            time.sleep(PAUSE)
             times[library].append(runner.seconds(blocks[library]) * 1e3)
     mine = times["minidl"]
     low, middle, high = statistics.quantiles(mine, n=4) if repeats > 1 else (mine[0],) * 3
