@@ -9,6 +9,7 @@ import numpy as np
 
 from minidl import dtypes, ops
 from minidl.autograd.tape import Operator, apply
+from minidl.backends import namespace
 from minidl.ops.common import broadcast_shapes, convert, only_tensors, promote, refuse_kinds
 from minidl.tensor import raw
 from minidl_kernels.pieces import spread
@@ -260,7 +261,10 @@ class Lerp(Elementwise):
 
     def forward(self, a: Any, b: Any, w: Any) -> Any:
         self.save(a, b, w)
-        return a + w * (b - a)
+        from_b = abs(w) >= 0.5  # from the nearer end, so that w = 1 gives b exactly
+        if isinstance(from_b, bool):
+            return b - (b - a) * (1 - w) if from_b else a + w * (b - a)
+        return namespace(a).where(from_b, b - (b - a) * (1 - w), a + w * (b - a))
 
     def backward(self, g: Any) -> Any:
         a, b, w = self.saved

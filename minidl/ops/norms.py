@@ -22,12 +22,13 @@ INPLACE: list[str] = []
 class VectorNorm(Reduction):
     """y = (Σ |x|ᵖ)^(1/p);  ∂y/∂x = sign(x) (|x| / y)ᵖ⁻¹, and 0 where y = 0.
 
-    p = ∞, -∞: the largest, smallest |x|, equals sharing the gradient;  p = 0: how many x are not 0.
+    p = ∞, -∞: the largest, smallest |x|, equals sharing the gradient (unless not ``shares``: each gets it all);
+    p = 0: how many x are not 0.
     """
 
-    def __init__(self, p: float, dims: tuple[int, ...], keepdim: bool) -> None:
+    def __init__(self, p: float, dims: tuple[int, ...], keepdim: bool, shares: bool = True) -> None:
         super().__init__(dims, keepdim)
-        self.p = p
+        self.p, self.shares = p, shares
 
     def forward(self, x: Any) -> Any:
         y = self.norm(widened(x)).astype(x.dtype)
@@ -71,7 +72,8 @@ class VectorNorm(Reduction):
         if abs(p) == math.inf:
             ties = abs(raw(x)) == raw(y)
             number = ties.sum(axis=self.dims, keepdims=True)
-            return g * ops.sign(x) * (ties / number.clip(1)).astype(raw(x).dtype)
+            share = ties / number.clip(1) if self.shares else ties
+            return g * ops.sign(x) * share.astype(raw(x).dtype)
         length = one_for_zero(y)
         if p == 2:
             return x * zero_where(raw(y) == 0, g / length)
@@ -218,4 +220,11 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     difference = a - b
     if not difference.shape[-1]:
         return ops.sum(difference, -1)
+    return vector_distance(difference, p)
+
+
+def vector_distance(difference: Any, p: float) -> Any:
+    """The p-norm over the last dimension. For p = ∞ each of the equally large differences gets the whole gradient."""
+    if p == math.inf:
+        return apply(VectorNorm(p, (difference.ndim - 1,), False, shares=False), difference)
     return vector_norm(difference, p, -1)

@@ -217,7 +217,7 @@ class CopySign(Operator):
 
     def backward(self, g: Any) -> Any:
         a, y = self.saved
-        return g * (ops.sign(a) * ops.sign(y)), zero(g)
+        return ops.where(a == 0, 0.0, g * (y / a)), zero(g)
 
 
 class Heaviside(Operator):

@@ -280,7 +280,8 @@ class Pow(Operator):
                 to_a = ops.where(b == 0, 0.0, g * (b * a ** (b - 1)))
         if self.needs[1]:
             nothing = (a == 0) & (b >= 0)
-            to_b = ops.where(nothing, 0.0, g * (a**b * ops.log(a)))
+            log_a = ops.log(a) if hasattr(a, "dtype") else float(namespace(b).log(float(a)))
+            to_b = ops.where(nothing, 0.0, g * (a**b * log_a))
         return to_a, to_b
 
 

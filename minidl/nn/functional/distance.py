@@ -9,6 +9,7 @@ from minidl.autograd.grad_mode import no_grad
 from minidl.backends import namespace
 from minidl.nn.functional.reduction import tensors
 from minidl.ops.common import broadcast_shapes, normalize_dim, promote
+from minidl.ops.norms import vector_distance
 from minidl.tensor import raw, wrap
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
@@ -70,4 +71,4 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     difference = ops.index_select(input, 0, first) - ops.index_select(input, 0, second)
     if not input.shape[1]:
         return ops.sum(difference, -1)
-    return ops.norm(difference, p, -1)
+    return vector_distance(difference, p)
