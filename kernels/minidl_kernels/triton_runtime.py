@@ -148,6 +148,11 @@ def autotune(configs: list[Any], key: list[str], **settings: Any) -> Any:
     return triton.autotune(configs=configs[:1] if EMULATED else configs, key=key, **settings)
 
 
+def architecture() -> int:
+    """The processor's generation: 80 for A100, 90 for H100; 80 when interpreted."""
+    return 80 if EMULATED else triton.runtime.driver.active.get_current_target().arch
+
+
 def next_power_of_2(n: int) -> int:
     """The smallest power of two that is not below ``n``: what ``tl.arange`` can span."""
     return 1 << max(n - 1, 0).bit_length()

@@ -25,7 +25,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from minidl_kernels.triton_runtime import launch, next_power_of_2
+from minidl_kernels.triton_runtime import architecture, launch, next_power_of_2
 
 import triton  # isort: skip
 import triton.language as tl  # isort: skip
@@ -501,17 +501,41 @@ def attention_backward_queries(
 
 # ------------------------------------------------------------------------------------------------------------ launches
 
-# Tiles by head size (to the power of two): (rows, columns, warps, stages), the largest whose registers do not spill.
-HALF = {
-    "forward": {64: (128, 64, 4, 3), 128: (128, 64, 8, 3), 256: (64, 32, 8, 2)},
-    "keys": {64: (32, 128, 4, 3), 128: (32, 128, 8, 2), 256: (32, 64, 8, 1)},
-    "queries": {64: (128, 32, 4, 3), 128: (128, 32, 8, 2), 256: (64, 32, 8, 1)},
+# Tiles (rows, columns, warps, stages) by head size, to the power of two, and kernel: the largest whose registers do not
+# spill, for plain attention, and for attention with a mask, dropout or a head size between powers of two.
+Tile = tuple[int, int, int, int]
+HOPPER: dict[tuple[str, int], tuple[Tile, Tile]] = {  # 16-bit floats
+    ("forward", 64): ((128, 128, 8, 2), (128, 64, 8, 3)),
+    ("forward", 128): ((128, 128, 8, 2), (128, 64, 8, 3)),
+    ("forward", 256): ((64, 32, 8, 2), (128, 32, 8, 2)),
+    ("keys", 64): ((64, 128, 8, 3), (32, 128, 8, 2)),
+    ("keys", 128): ((32, 128, 8, 2), (16, 128, 8, 2)),
+    ("keys", 256): ((32, 32, 8, 1), (32, 32, 8, 1)),
+    ("queries", 64): ((128, 64, 8, 3), (64, 32, 4, 2)),
+    ("queries", 128): ((128, 64, 8, 2), (128, 32, 8, 2)),
+    ("queries", 256): ((64, 32, 8, 2), (32, 32, 8, 1)),
 }
-SINGLE = {
-    "forward": {64: (64, 32, 4, 2), 128: (64, 32, 8, 2), 256: (32, 16, 8, 1)},
-    "keys": {64: (32, 32, 4, 1), 128: (16, 32, 8, 1), 256: (16, 16, 8, 1)},
-    "queries": {64: (32, 32, 4, 1), 128: (32, 16, 8, 1), 256: (16, 16, 8, 1)},
+AMPERE: dict[tuple[str, int], tuple[Tile, Tile]] = {
+    ("forward", 64): ((128, 64, 8, 3), (128, 64, 8, 3)),
+    ("forward", 128): ((128, 32, 8, 3), (128, 32, 8, 3)),
+    ("forward", 256): ((64, 64, 8, 2), (64, 32, 8, 2)),
+    ("keys", 64): ((64, 128, 8, 3), (16, 64, 4, 2)),
+    ("keys", 128): ((16, 128, 8, 2), (16, 128, 8, 2)),
+    ("keys", 256): ((16, 64, 8, 1), (32, 32, 8, 1)),
+    ("queries", 64): ((128, 64, 8, 3), (64, 32, 4, 2)),
+    ("queries", 128): ((128, 32, 8, 2), (128, 32, 8, 2)),
+    ("queries", 256): ((64, 32, 8, 2), (64, 16, 8, 1)),
 }
+SINGLE: dict[tuple[str, int], tuple[Tile, Tile]] = {  # float32, off the tensor cores: operands live in registers
+    ("forward", 64): ((32, 16, 4, 2), (32, 16, 4, 2)),
+    ("forward", 128): ((32, 32, 8, 1), (32, 32, 8, 1)),
+    ("forward", 256): ((16, 16, 8, 1), (16, 16, 8, 1)),
+    ("keys", 64): ((32, 32, 8, 1), (32, 32, 8, 1)),
+    ("keys", 128): ((16, 16, 8, 1), (16, 16, 8, 1)),
+    ("queries", 64): ((32, 16, 4, 1), (32, 16, 4, 1)),
+    ("queries", 128): ((32, 32, 8, 1), (32, 16, 8, 1)),
+}
+LARGEST_SINGLE = 128  # head size of float32's backward: with more it spills
 
 
 def forward(
@@ -558,7 +582,8 @@ def backward(
     seed: int = 0,
 ) -> tuple[Any, Any, Any]:
     """∂q, ∂k, ∂v from the gradient g of the result y."""
-    if not _takes(q, k, v) or g.dtype != q.dtype:
+    too_large = q.dtype.itemsize == 4 and max(q.shape[-1], v.shape[-1]) > LARGEST_SINGLE
+    if not _takes(q, k, v) or g.dtype != q.dtype or too_large:
         return reference.backward(g, q, k, v, y, lse, mask, causal, scale, p, seed)
     xp = namespace(q)
     (B, H, T, _), (_, G, S, E) = q.shape, v.shape
@@ -616,10 +641,14 @@ def _mask(xp: Any, mask: Any, shape: tuple) -> tuple[Any, str]:
 
 
 def _constants(kernel: str, q: Any, v: Any, mask: str, causal: bool, p: float) -> tuple[dict, int, int]:
+    """The kernel's constants and settings; of them, its rows and columns."""
     D, E = q.shape[-1], v.shape[-1]
     block_d, block_e = max(next_power_of_2(D), 16), max(next_power_of_2(E), 16)
-    tiles = HALF if q.dtype.itemsize == 2 else SINGLE
-    rows, columns, warps, stages = tiles[kernel][max(block_d, block_e, 64)]
+    half = q.dtype.itemsize == 2
+    tiles = SINGLE if not half else HOPPER if architecture() >= 90 else AMPERE
+    plain, special = tiles[kernel, max(block_d, block_e, 64)]
+    is_plain = mask == "none" and not p and (block_d, block_e) == (D, E)
+    rows, columns, warps, stages = plain if is_plain else special
     constants = {
         "D": D,
         "E": E,
@@ -630,7 +659,7 @@ def _constants(kernel: str, q: Any, v: Any, mask: str, causal: bool, p: float) -
         "MASK": mask,
         "CAUSAL": bool(causal),
         "DROPOUT": p > 0,
-        "PRECISION": input_precision() if q.dtype.itemsize == 4 else "ieee",
+        "PRECISION": "ieee" if half else input_precision(),
         "num_warps": warps,
         "num_stages": stages,
     }
@@ -639,13 +668,11 @@ def _constants(kernel: str, q: Any, v: Any, mask: str, causal: bool, p: float) -
 
 def compile_cases(array: Any) -> Any:
     """Calls that between them compile what is shipped."""
-    for size in (64, 128, 256):
-        for dtype in ("float16", "float32"):
-            x = array((2, 4, 256, size), dtype)
-            lse = array((2, 4, 256), "float32")
-            options: list[dict] = [{"causal": True}, {}]
-            if size <= 128:
-                options += [{"p": 0.1, "seed": 7}, {"mask": array((256, 256), "bool")}, {"mask": array((2, 1, 1, 256))}]
-            for option in options:
-                yield partial(forward, x, x, x, **option)
-                yield partial(backward, x, x, x, x, x, lse, **option)
+    for dtype in ("float16", "float32"):
+        for size, width in ((64, 64), (128, 128), (256, 256), (80, 96)):
+            q, v, lse = array((2, 4, 256, size), dtype), array((2, 4, 256, width), dtype), array((2, 4, 256))
+            everything = {"p": 0.1, "seed": 7, "mask": array((2, 1, 1, 256)), "causal": True}
+            options = [{"causal": True}, {}, everything, {"mask": array((256, 256), "bool")}]
+            for option in options if size != 80 else options[::2]:
+                yield partial(forward, q, q, v, **option)
+                yield partial(backward, v, q, q, v, v, lse, **option)

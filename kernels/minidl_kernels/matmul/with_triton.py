@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl_kernels.triton_runtime import autotune, launch
+from minidl_kernels.triton_runtime import architecture, autotune, launch
 
 import triton  # isort: skip
 import triton.language as tl  # isort: skip
@@ -59,7 +59,7 @@ def _worth_trying(configs: list, arguments: dict, ACTIVATION: str | None = None,
     """Those meant for the operands' type; few rows only where there are few; the largest where it fits."""
     meant = HALF if arguments["a"].dtype.itemsize == 2 else SINGLE
     few = arguments["M"] <= 16
-    room = ACTIVATION is None and triton.runtime.driver.active.get_current_target().arch >= 90
+    room = ACTIVATION is None and architecture() >= 90
     return [c for c in configs if c in meant and (few or c.kwargs["ROWS"] > 16) and (room or c is not LARGE)]
 
 
