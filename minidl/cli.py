@@ -296,6 +296,7 @@ def kernels_check(
     ] = None,
     target: Annotated[list[str] | None, typer.Option(help="sm_80, sm_90; both if not given.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 300.0,
+    unfit: Annotated[bool, typer.Option("--unfit", help="Show only what is not fit to ship.")] = False,
     debug: Debug = False,
 ) -> None:
     """Compile every GPU kernel, without a GPU: registers, spilled bytes, shared memory."""
@@ -303,10 +304,10 @@ def kernels_check(
 
     with console.status("Compiling…") as status:
         found, wrong = pages.check(rooms or (), target or (), timeout, lambda text: status.update(f"Compiling {text}…"))
-    pages.print_check(found, console)
+    pages.print_check([made for made in found if not (unfit and made.fit)], console)
     for sentence in wrong:
-        errors.print(sentence, markup=False, style="red")
-    _say(f"{len(found)} kernels compiled; {len(wrong)} complaints.")
+        errors.print(sentence, markup=False, style="red", soft_wrap=True)
+    _say(f"{len(found)} configurations compiled; {len(wrong)} complaints.")
     if wrong:
         raise typer.Exit(1)
 

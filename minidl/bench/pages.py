@@ -139,14 +139,26 @@ def check(
                 found += compile_check.check(room, backend, target, timeout)
             except RuntimeError as error:
                 wrong.append(str(error))
+    return found, wrong + complaints(found)
+
+
+def complaints(found: Iterable[compile_check.Compiled]) -> list[str]:
+    """For each kernel and target in how many configurations it is not fit to ship, and why."""
+    groups: dict[tuple[str, str, str], list[compile_check.Compiled]] = {}
     for made in found:
-        if made.spilled:
-            wrong.append(f"{made.room}, {made.kernel} ({made.settings}) spills {made.spilled} bytes on {made.target}")
-        elif not made.fit:
-            wrong.append(
-                f"{made.room}, {made.kernel} ({made.settings}) wants {made.shared} bytes shared on {made.target}"
-            )
-    return found, wrong
+        groups.setdefault((made.room, made.kernel, made.target), []).append(made)
+    sentences = []
+    for (room, kernel, target), all_of_it in groups.items():
+        spilled = [made.spilled for made in all_of_it if made.spilled]
+        large = [made.shared for made in all_of_it if made.shared > compile_check.SHARED_LIMIT[target]]
+        where = f"{room}, {kernel}, {target}:"
+        if spilled:
+            count = f"{len(spilled)} of {len(all_of_it)} configurations"
+            sentences.append(f"{where} {count} spill registers, up to {max(spilled)} bytes")
+        if large:
+            limit = compile_check.SHARED_LIMIT[target]
+            sentences.append(f"{where} wants up to {max(large)} bytes of shared memory, and there are {limit}")
+    return sentences
 
 
 def print_check(found: Sequence[compile_check.Compiled], console: Any) -> None:

@@ -66,13 +66,15 @@ def test_kernels_check(monkeypatch):
     code, text = invoke("kernels", "check", "softmax", "--timeout", 7)
     assert code == 0, text
     assert calls == [("softmax", "triton", t, 7) for t in compile_check.TARGETS]
-    assert "2 kernels compiled; 0 complaints" in text
+    assert "2 configurations compiled; 0 complaints" in text
     assert "BLOCK=128" in text
     monkeypatch.setattr(compile_check, "check", lambda *a: [made("sm_90", spilled=8), made("sm_80", shared=1 << 20)])
     code, text = invoke("kernels", "check", "--target", "sm_90")
     assert code == 1
-    assert "spills 8 bytes on sm_90" in text
-    assert "wants 1048576 bytes shared on sm_80" in text
+    assert "softmax_forward, sm_90: 1 of 1 configurations spill registers, up to 8 bytes" in text
+    assert "sm_80: wants up to 1048576 bytes of shared memory, and there are 166912" in text
+    monkeypatch.setattr(compile_check, "check", lambda *a: [made("sm_90")])
+    assert "BLOCK=128" not in invoke("kernels", "check", "--target", "sm_90", "--unfit")[1]
 
     def fail(*args):
         raise RuntimeError("softmax: triton kernels for sm_90 do not compile")
