@@ -160,8 +160,11 @@ def result_dtype(dimensioned: list[dtype], zero_dim: list[dtype], scalars: list[
     return result
 
 
-def finfo(d: dtype):
-    """Limits of a floating type: ``eps``, ``min``, ``max``, ``tiny``, ``bits``."""
+def finfo(d: dtype | None = None):
+    """Limits of a floating type (the default one): ``eps``, ``min``, ``max``, ``tiny``, ``bits``. TypeError for others."""
+    d = _default if d is None else as_dtype(d)
+    if not d.is_floating_point:
+        raise TypeError(f"finfo() requires a floating point type, got {d}; use iinfo for integers")
     if d.name == "bfloat16":
         import ml_dtypes
 
@@ -170,5 +173,8 @@ def finfo(d: dtype):
 
 
 def iinfo(d: dtype):
-    """Limits of an integer type: ``min``, ``max``, ``bits``."""
+    """Limits of an integer type: ``min``, ``max``, ``bits``. TypeError for others."""
+    d = as_dtype(d)
+    if d.category != dtype.INTEGER:
+        raise TypeError(f"iinfo() requires an integer type, got {d}; use finfo for floating types")
     return np.iinfo(d.numpy)
