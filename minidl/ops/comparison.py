@@ -194,6 +194,9 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
     only_tensors("isclose", input=input, other=other)
     if raw(input).dtype != raw(other).dtype:
         raise RuntimeError(f"isclose(): {input.dtype} did not match {other.dtype}; convert one with .to()")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not tolerance >= 0:
+            raise RuntimeError(f"isclose(): {name} must be greater than or equal to zero, but got {tolerance}")
     return apply(IsClose(rtol, atol, equal_nan), input, other)
 
 

@@ -93,6 +93,32 @@ class Samples:
             tuple(slice(None, None, -2 if i == 0 else 2) for i in range(len(shape)))
         ]
 
+    def shape(self, ndim: int = 3) -> tuple[int, ...]:
+        """A random shape of up to ``ndim`` dimensions, of size 1 and 0 too."""
+        sizes = self.rng.choice([0, 1, 2, 3, 4], self.rng.integers(0, ndim + 1), p=[0.06, 0.24, 0.25, 0.25, 0.2])
+        return tuple(int(n) for n in sizes)
+
+    def shapes(self, count: int = 2, ndim: int = 3) -> list[tuple[int, ...]]:
+        """Random shapes that can be broadcast together."""
+        common = self.shape(ndim)
+
+        def one() -> tuple[int, ...]:
+            sizes = tuple(1 if self.rng.random() < 0.25 else n for n in common)
+            return sizes[self.rng.integers(0, len(sizes) + 1) :] if self.rng.random() < 0.4 else sizes
+
+        return [one() for _ in range(count)]
+
+    def laid_out(self, array: np.ndarray) -> np.ndarray:
+        """The same values in memory of a random order, perhaps with gaps."""
+        order = self.rng.permutation(np.ndim(array))
+        array = np.array(np.transpose(array, order), order="C").transpose(np.argsort(order))
+        return np.repeat(array, 2, 0)[::2] if array.ndim and self.rng.random() < 0.3 else array
+
+    def dim(self, array: np.ndarray) -> int:
+        """One of the array's axes, counted from the front or from the end."""
+        bound = max(array.ndim, 1)
+        return int(self.rng.integers(-bound, bound))
+
     def constant(self, array: np.ndarray) -> Constant:
         return Constant(array)
 

@@ -50,7 +50,7 @@ def cast(array: np.ndarray, dtype: str | None) -> np.ndarray:
         return array > 0
     target = numpy_type(dtype)
     if target.kind in "iu":
-        array = np.nan_to_num(array * 3)
+        array = np.nan_to_num(array * 3).clip(-99, 99)
         return (abs(array) if target.kind == "u" else array).astype(target)
     return array.astype(target)
 
@@ -110,7 +110,7 @@ def to_numpy(value: Any) -> np.ndarray:
     """The values of a minidl or PyTorch tensor, bfloat16 as float32."""
     if isinstance(value, torch.Tensor):
         value = value.detach()
-        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy(force=True)
     array = value._data
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
