@@ -43,8 +43,11 @@ def binary(name: str, operator: Operator, a: Any, b: Any, *, floating: bool = Fa
 
 
 def _scaled(b: Any, alpha: Any) -> Any:
-    """``alpha * b`` in the type of b (which NumPy would widen where b is a scalar or bfloat16)."""
-    return (b * alpha).astype(b.dtype) if hasattr(b, "dtype") else b * alpha
+    """``alpha * b`` in the type of b (which NumPy would widen where b is a scalar or bfloat16, and where alpha is
+    negative but b unsigned, refuse)."""
+    if not hasattr(b, "dtype"):
+        return b * alpha
+    return (b * (np.asarray(alpha).astype(b.dtype) if b.dtype.kind == "u" else alpha)).astype(b.dtype)
 
 
 def _check_alpha(name: str, alpha: Any, a: Any, b: Any) -> None:

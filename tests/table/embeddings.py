@@ -34,18 +34,22 @@ op("nn.functional.embedding", embedding_samples, errors=embedding_errors)
 def bag_samples(s):
     offsets = np.array([0, 3, 3, 7])
     for mode in ("sum", "mean", "max"):
-        yield s.sample(f"{mode} matrix", s.ints(3, 4, high=5), s.floats(5, 2), mode=mode, order=1)
-        yield s.sample(f"{mode} offsets", s.ints(9, high=5), s.floats(5, 2), offsets, mode=mode, order=1)
-        yield s.sample(
-            f"{mode} last", s.ints(7, high=5), s.floats(5, 2), offsets, mode=mode, include_last_offset=True, order=1
-        )
-        yield s.sample(
-            f"{mode} padding", s.ints(9, high=3), s.floats(3, 2), offsets, mode=mode, padding_idx=-2, order=1
-        )
-    yield s.sample(
-        "factors", s.ints(3, 4, high=5), s.floats(5, 2), mode="sum", per_sample_weights=s.floats(3, 4), order=1
-    )
+        yield s.sample(f"{mode} matrix", s.ints(3, 4, high=5), s.floats(5, 2), mode=mode)
+        yield s.sample(f"{mode} offsets", s.ints(9, high=5), s.floats(5, 2), offsets, mode=mode)
+        yield s.sample(f"{mode} last", s.ints(7, high=5), s.floats(5, 2), offsets, mode=mode, include_last_offset=True)
+        yield s.sample(f"{mode} padding", s.ints(9, high=3), s.floats(3, 2), offsets, mode=mode, padding_idx=-2)
+    yield s.sample("factors", s.ints(3, 4, high=5), s.floats(5, 2), mode="sum", per_sample_weights=s.floats(3, 4))
     yield s.sample("by frequency", s.ints(9, high=5), s.floats(5, 2), offsets, scale_grad_by_freq=True, order=0)
+    yield s.sample("int32", s.ints(5, high=5, dtype="int32"), s.floats(5, 2), np.array([0, 2], "int32"), mode="sum")
+    for i in range(6):
+        rows, dim, places = (int(n) for n in s.rng.integers(1, 6, 3))
+        offsets = np.sort(np.append(0, s.rng.integers(0, places, s.rng.integers(0, 4))))
+        for mode in ("sum", "mean", "max"):
+            factors = {"per_sample_weights": s.floats(places)} if mode == "sum" and i % 2 else {}
+            if mode != "max" and i > 2:
+                factors["padding_idx"] = int(s.rng.integers(-rows, rows))
+            index = s.ints(places, high=rows)
+            yield s.sample(f"{mode} random {i}", index, s.floats(rows, dim), offsets, mode=mode, **factors)
 
 
 def bag_errors(s):
