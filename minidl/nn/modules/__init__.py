@@ -8,4 +8,5 @@ from minidl.nn.modules.losses import *
 from minidl.nn.modules.normalization import *
 from minidl.nn.modules.padding import *
 from minidl.nn.modules.pooling import *
+from minidl.nn.modules.recurrent import *
 from minidl.nn.modules.reshaping import *
