@@ -105,6 +105,22 @@ def test_qr(shape):
     assert gradgradcheck(lambda x: tuple(linalg.qr(x)), leaf(a), atol=1e-4)
 
 
+@pytest.mark.parametrize("triangle", ["L", "U"])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4, 4), (1, 1), (0, 0)])
+def test_the_gradient_of_eigh_is_pytorch_s(shape, triangle):
+    """A symmetric one, whichever triangle is read. The eigenvectors' signs are free, so their squares are compared."""
+    a = rng.standard_normal(shape)
+    a = a + a.swapaxes(-1, -2)
+    mine, theirs = leaf(a), torch.tensor(a, requires_grad=True)
+    weights, more = rng.standard_normal(shape), rng.standard_normal(shape[:-1])
+    values, vectors = linalg.eigh(mine, triangle)
+    ((vectors**2 * wrap(weights)).sum() + (values * wrap(more)).sum()).backward()
+    values, vectors = torch.linalg.eigh(theirs, triangle)
+    ((vectors**2 * torch.tensor(weights)).sum() + (values * torch.tensor(more)).sum()).backward()
+    np.testing.assert_allclose(mine.grad._data, theirs.grad.numpy(), atol=1e-8)
+    np.testing.assert_allclose(mine.grad._data, mine.grad._data.swapaxes(-1, -2), atol=1e-12)
+
+
 def test_qr_refusals():
     with pytest.raises(RuntimeError, match="unrecognized mode"):
         linalg.qr(wrap(np.eye(3)), "economic")

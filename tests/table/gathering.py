@@ -143,7 +143,13 @@ def reductions(s):
     for reduce in ("amax", "amin"):
         yield s.sample(f"{reduce} with ties", s.floats(2, 2) * 0 + 1, 0, s.ints(4, 2, high=2), ties, reduce, order=0)
     zeros = s.floats(5, 2) * (s.rng.random((5, 2)) < 0.6)
-    yield s.sample("prod with zeros", s.floats(3, 2), 0, s.ints(5, 2, high=3), zeros, "prod", order=1)
+    yield s.sample("prod with zeros", s.floats(3, 2), 0, s.ints(5, 2, high=3), zeros, "prod")
+    for i in range(4):
+        shape = (3, *s.shape(1))
+        index = s.ints(5, *shape[1:], high=3)
+        few = s.floats(*index.shape) * (s.rng.random(index.shape) < 0.5)
+        x = s.floats(*shape) * (s.rng.random(shape) < 0.7)
+        yield s.sample(f"prod random {i}", x, 0, index, few, "prod", include_self=i % 2 == 0)
 
 
 op(
