@@ -90,6 +90,15 @@ def _same_weights(library: Any, model: Any) -> Any:
     return model.to(memory_format=library.channels_last) if isinstance(library, Best) else model
 
 
+def _zero_biases(library: Any, model: Any) -> Any:
+    """Vectors of a model set to 0, in either library."""
+    with library.no_grad():
+        for p in model.parameters():
+            if p.ndim == 1:
+                p.zero_()
+    return model
+
+
 def convnet(library: Any) -> Step:
     """A training step of the ConvNet: batch 64, cross-entropy, Adam."""
     nn = library.nn
@@ -171,6 +180,21 @@ def adam(library: Any) -> Step:
     return step
 
 
+def lstm(library: Any) -> Step:
+    """Forward and backward of an LSTM: 128 steps, batch 32, 128 inputs, 256 hidden values."""
+    layer = _zero_biases(library, _same_weights(library, library.nn.LSTM(128, 256)))
+    x = _tensor(library, (128, 32, 128), grad=True)
+
+    def step() -> float:
+        loss = layer(x)[0].square().mean()
+        loss.backward()
+        layer.zero_grad()
+        x.grad = None
+        return loss.item()
+
+    return step
+
+
 def attention(library: Any, batch: int, heads: int, length: int, width: int = 64) -> Step:
     """Forward and backward of causal attention."""
     q, k, v = (_tensor(library, (batch, heads, length, width), seed=i, grad=True) for i in range(3))
@@ -192,6 +216,7 @@ CASES: dict[str, tuple[Callable[[Any], Step], float | None]] = {
     "layer_norm + gelu": (layer_norm_gelu, 1.0),
     "cross-entropy": (cross_entropy, 0.5),
     "Adam, 10 M": (adam, 0.5),
+    "LSTM": (lstm, 1.1),
     "attention, T 256": (partial(attention, batch=8, heads=8, length=256), 0.9),
     "attention, T 2048": (partial(attention, batch=1, heads=4, length=2048), 0.9),
 }
@@ -206,11 +231,7 @@ def goal(name: str, backend: str) -> float | None:
 
 
 def _training(library: Any, model: Any, optimizer: Any, criterion: Any, x: Any, y: Any) -> Step:
-    _same_weights(library, model)
-    with library.no_grad():
-        for p in model.parameters():
-            if p.ndim == 1:
-                p.zero_()
+    _zero_biases(library, _same_weights(library, model))
 
     def step() -> float:
         optimizer.zero_grad()
