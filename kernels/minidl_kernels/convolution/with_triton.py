@@ -80,25 +80,27 @@ def correlate(
     w += group * w_steps[0]
     d = tl.arange(0, DEPTH)
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
-    depth = taps_y * taps_x * channels if FLAT else taps_y * taps_x * tl.cdiv(channels, DEPTH) * DEPTH
-    for start in range(0, depth, DEPTH):
+    known = pixel[:, None] < pixels
+    for start in range(0, taps_y * taps_x * channels, DEPTH):
         if FLAT:
             tap, c = (start + d) // channels, (start + d) % channels
-        else:
-            across = tl.cdiv(channels, DEPTH) * DEPTH
-            tap, c = start // across + d * 0, start % across + d
-        k_y, k_x = tap // taps_x, tap % taps_x
-        used = (c < channels) & (tap < taps_y * taps_x)
-        at_y = first_y[:, None] + (k_y * tap_y)[None, :]
-        at_x = first_x[:, None] + (k_x * tap_x)[None, :]
-        inside = (at_y >= 0) & (at_y < size_y) & (at_x >= 0) & (at_x < size_x) & (pixel[:, None] < pixels)
+            along_y, along_x = (tap // taps_x)[None, :], (tap % taps_x)[None, :]
+            down_y, down_x = (tap // taps_x)[:, None], (tap % taps_x)[:, None]
+        else:  # one tap for the tile: its bounds are checked once a row
+            tap, c = start // channels, start % channels + d
+            along_y, along_x = tap // taps_x, tap % taps_x
+            down_y, down_x = along_y, along_x
+        at_y = first_y[:, None] + along_y * tap_y
+        at_x = first_x[:, None] + along_x * tap_x
+        inside = (at_y >= 0) & (at_y < size_y) & (at_x >= 0) & (at_x < size_x) & known
+        useful = f[None, :] < filters
+        if FLAT:
+            inside = inside & (tap < taps_y * taps_x)[None, :]
+            useful = useful & (tap < taps_y * taps_x)[:, None]
         places = x + x_rows[:, None] + at_y * x_steps[2] + at_x * x_steps[3] + c[None, :] * x_steps[1]
-        windows = tl.load(places, mask=inside & used[None, :], other=0.0)
-        weights = tl.load(
-            w + f[None, :] * w_steps[1] + (c * w_steps[2] + k_y * w_steps[3] + k_x * w_steps[4])[:, None],
-            mask=(f[None, :] < filters) & used[:, None],
-            other=0.0,
-        )
+        windows = tl.load(places, mask=inside, other=0.0)
+        places = w + f[None, :] * w_steps[1] + c[:, None] * w_steps[2] + down_y * w_steps[3] + down_x * w_steps[4]
+        weights = tl.load(places, mask=useful, other=0.0)
         total = tl.dot(windows, weights, total, input_precision=PRECISION)
     if bias is not None:
         total += tl.load(bias + group * filters + f, mask=f < filters, other=0.0).to(tl.float32)[None, :]
@@ -264,15 +266,16 @@ def _correlate(x: Any, w: Any, bias: Any, y: Any, stride: tuple, base: tuple, ta
     groups, filters, channels, *taps = w.shape
     pixels = len(y) * math.prod(y.shape[2:])
     rows, columns, warps = _tile(pixels, filters, x.dtype.itemsize)
+    depth = 2 * DEPTH if rows == 128 and channels % (2 * DEPTH) == 0 else DEPTH
     launch(
         correlate,
         (triton.cdiv(pixels, rows) * triton.cdiv(filters, columns), groups),
         *(x, w, None if bias is None else namespace(x).ascontiguousarray(bias), y, _steps(x), _steps(w), _steps(y)),
         *(*x.shape[2:], *y.shape[2:], pixels, filters, channels, *taps, *stride, *base, *tap),
-        FLAT=channels % DEPTH != 0,
+        FLAT=channels % depth != 0,
         ROWS=rows,
         COLUMNS=columns,
-        DEPTH=DEPTH,
+        DEPTH=depth,
         PRECISION=_precision(x),
         num_warps=warps,
         num_stages=3,
@@ -283,7 +286,7 @@ def _tile(rows: int, columns: int, itemsize: int) -> tuple[int, int, int]:
     """ROWS, COLUMNS and warps: large tiles read less, small ones leave no processor idle (there are a hundred or so)."""
     if itemsize == 2 and rows >= 128 * 64 and columns >= 128:
         return 128, 128, 8
-    return 64, min(max(next_power_of_2(columns), 16), 64), 4
+    return 64, min(max(next_power_of_2(columns), 16 if itemsize == 2 else 32), 64), 4
 
 
 def _precision(x: Any) -> str:

@@ -250,14 +250,19 @@ def _takes(*arrays: Any) -> bool:
 
 def _plan(T: int, B: int, H: int, dtype: Any) -> tuple[tuple[int, int], list, dict]:
     """The grid, the steps of each launch, and the kernel's constants."""
-    size = max(next_power_of_2(H), 16)
-    whole = size <= (64 if dtype.itemsize == 4 else 128)  # four matrices: 64 or 128 KB of shared memory
-    rows, units, depth, warps = (16, size, size, 4 if size <= 64 else 8) if whole else (16, 32, 64, 4)
+    size, single = max(next_power_of_2(H), 16), dtype.itemsize == 4
+    whole = size <= (64 if single else 128)  # four matrices: 64 or 128 KB of shared memory
+    if whole:
+        rows, units, depth = 16, size, size
+    else:
+        rows, units, depth = (16, 32, 32) if single else (16 if B <= 16 else 32, 32, 64)
+    stages = 1 if whole and size == 128 else 2 if whole or single else 3
+    warps = 8 if whole and size >= (64 if single else 128) else 4
     grid = (triton.cdiv(B, rows), triton.cdiv(H, units))
-    precision = input_precision() if dtype.itemsize == 4 else "ieee"
+    precision = input_precision() if single else "ieee"
     constants = {"ROWS": rows, "UNITS": units, "DEPTH": depth, "WHOLE": whole, "PRECISION": precision}
     times = [(0, T)] if whole else [(t, t + 1) for t in range(T)]
-    return grid, times, constants | {"num_warps": warps, "num_stages": 2}
+    return grid, times, constants | {"num_warps": warps, "num_stages": stages}
 
 
 def compile_cases(array: Any) -> Any:

@@ -41,7 +41,7 @@ HALF = [  # 16-bit floats: the last is for a handful of rows
     _config(64, 64, 32, 4, 4),
     _config(64, 64, 64, 4, 4),
     _config(64, 128, 64, 4, 4),
-    _config(128, 64, 64, 4, 4),
+    _config(128, 64, 32, 4, 4),
     _config(128, 128, 64, 8, 3),
     LARGE,
     _config(16, 128, 64, 4, 4),
