@@ -15,7 +15,7 @@ from tests.test_promotion import our_type
 
 INF, NAN = math.inf, math.nan
 RELATIVE = {"float16": 2e-3, "float32": 4e-6}  # a few units in the last place
-TAIL = 1e-2  # of gelu far below 0, whose Φ is a polynomial exact to 1e-7 of itself near 0 only
+TAIL = 1e-2  # of gelu far below 0: its Φ there is a polynomial, with an absolute error of 1e-7 times the bell
 
 # name: our function, PyTorch's (taken in float64), the naive form, and points of each type at which that form fails
 CASES = {
