@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-
 launches = [0]  # how many kernels the doors to CUDA C and Triton have launched: profilers read the difference
 
 

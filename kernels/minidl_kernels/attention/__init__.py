@@ -14,8 +14,8 @@ P has T · S values, and is never there whole: forward takes a block of queries 
 with a running maximum and sum, "online"), and keeps lse, a number a query; backward makes P again from it (Dao et al. 2022,
 "FlashAttention", and Dao 2023, "FlashAttention-2"; Rabe & Staats 2021, "Self-attention Does Not Need O(n²) Memory").
 
-Shapes: ``q`` (B, H, T, D), ``k`` (B, G, S, D), ``v`` (B, G, S, E), ``y``, ``g`` (B, H, T, E), ``lse`` (B, H, T). Head h uses the
-keys and values of group h // (H / G): with G < H "grouped-query attention" (Ainslie et al. 2023), with G = 1 "multi-query".
+Shapes: ``q`` (B, H, T, D), ``k`` (B, G, S, D), ``v`` (B, G, S, E), ``y``, ``g`` (B, H, T, E), ``lse`` (B, H, T). Head h uses
+the keys and values of group h // (H / G): with G < H "grouped-query attention" (Ainslie et al. 2023), G = 1 "multi-query".
 
 ``mask`` is broadcast to (B, H, T, S): boolean, True where a key may be seen, or floating, added to the scores. ``causal``
 lets query t see keys s ≤ t. A query that may see nothing gives y = 0 and lse = -inf, and its gradients are 0.

@@ -12,11 +12,11 @@ and, with ∂h_t and ∂c_t what arrives from above and from step t + 1,
 
 The weight gradient is one product at the end, the caller's: ∂W_hh = Σ_t ∂xw_tᵀ h_{t-1}.
 
-Shapes: ``xw``, ``gates`` = (i, f, g, o) (T, B, 4H); ``y`` = (h_1 … h_T), ``c``, ``gy``, ``gc`` (T, B, H), ``gc`` a gradient of every
-cell state, or None; ``h0``, ``c0`` (B, H); ``w_hh`` (4H, H).
+Shapes: ``xw``, ``gates`` = (i, f, g, o) (T, B, 4H); ``y`` = (h_1 … h_T), ``c``, ``gy``, ``gc`` (T, B, H), ``gc`` a gradient of
+every cell state, or None; ``h0``, ``c0`` (B, H); ``w_hh`` (4H, H).
 
-Sources: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997); the forget gate: F. Gers, J. Schmidhuber, F. Cummins,
-"Learning to Forget" (2000).
+Sources: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997); the forget gate: F. Gers, J. Schmidhuber, F.
+Cummins, "Learning to Forget" (2000).
 """
 
 
@@ -26,5 +26,5 @@ def flops(steps: int, batch: int, hidden: int) -> int:
 
 
 def nbytes(steps: int, batch: int, hidden: int, itemsize: int = 4) -> int:
-    """Bytes that must be moved by forward: xw read; y, c and the gates written; the weights read once if they stay on chip."""
+    """Bytes that must be moved by forward: xw and the weights read (once, if they stay on chip); y, c and the gates written."""
     return (10 * steps * batch * hidden + 4 * hidden * hidden) * itemsize
