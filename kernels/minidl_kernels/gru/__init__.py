@@ -12,8 +12,8 @@ and, with the gradient ∂h_t = g_t + what comes back from step t + 1, a_• the
 
 The weight gradients are one product each at the end, the caller's: ∂W_hh = Σ_t ∂u_tᵀ h_{t-1}, ∂b_hh = Σ_t ∂u_t.
 
-Shapes: ``xw``, ``dxw``, ``dhw`` = ∂u (T, B, 3H), in the order r, z, n; ``y``, ``gy``, ``hn`` = u_n (T, B, H); ``gates`` = (r, z,
-n) (T, B, 3H); ``h0`` (B, H); ``w_hh`` (3H, H); ``b_hh`` (3H,) or None.
+Shapes: ``xw``, ``dxw``, ``dhw`` = ∂u (T, B, 3H), in the order r, z, n; ``y``, ``gy``, ``hn`` = u_n (T, B, H); ``gates``
+= (r, z, n) (T, B, 3H); ``h0`` (B, H); ``w_hh`` (3H, H); ``b_hh`` (3H,) or None.
 
 Source: K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder" (2014); the reset after the product, as
 here and in cuDNN: the first version of that paper.
@@ -26,5 +26,5 @@ def flops(steps: int, batch: int, hidden: int) -> int:
 
 
 def nbytes(steps: int, batch: int, hidden: int, itemsize: int = 4) -> int:
-    """Bytes that must be moved by forward: xw and the weights read (once, if they stay on chip); y, the gates and u_n written."""
+    """Bytes that must be moved by forward: xw and the weights (once, if they stay on chip) read; y, gates and u_n written."""
     return (8 * steps * batch * hidden + 3 * hidden * hidden) * itemsize
