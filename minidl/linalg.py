@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.ops.common import broadcast_shapes
+from minidl.ops.diagonals import diagonal as _diagonal
 from minidl.ops.linear_algebra import (
     LinAlgError,
     det,
@@ -33,6 +34,7 @@ __all__ = [
     "cholesky",
     "cross",
     "det",
+    "diagonal",
     "eigh",
     "eigvalsh",
     "inv",
@@ -50,6 +52,7 @@ __all__ = [
     "solve_triangular",
     "svd",
     "svdvals",
+    "vecdot",
     "vector_norm",
 ]
 
@@ -58,3 +61,13 @@ def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
     """The cross product of vectors of three elements along ``dim``; the other dimensions are broadcast."""
     broadcast_shapes("linalg.cross", input, other)
     return _cross(input, other, dim)
+
+
+def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
+    """The dot products of vectors along ``dim``; the other dimensions are broadcast."""
+    return (x * y).sum(dim)
+
+
+def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """The diagonals of matrices, a view: (*, M, N) gives (*, min(M, N))."""
+    return _diagonal(A, offset, dim1, dim2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,5 @@ def _tables(addresses: tuple, sizes: tuple, on_cpu: bool) -> tuple[Any, Any, Any
     made = (np.array(addresses, np.int64), np.array(sizes, np.int64), group, first)
     if on_cpu:
         return made
-    import cupy
-
-    return tuple(cupy.asarray(table) for table in made)  # type: ignore[return-value]
+    asarray = importlib.import_module("cupy").asarray
+    return asarray(made[0]), asarray(made[1]), asarray(made[2]), asarray(made[3])

@@ -75,6 +75,11 @@ class CudaSource:
         return lambda grid, block, values, shared: kernel(grid, block, values, shared_mem=shared)
 
 
+def threads(n: int, most: int = 256) -> int:
+    """How many threads share a row of ``n`` values: whole warps, with about four values a thread."""
+    return min(max(32, 1 << (n.bit_length() - 2 if n > 3 else 0)), most)
+
+
 class float32:
     """An array as a kernel takes it: C-contiguous float32; from half precision, widened."""
 

@@ -150,7 +150,8 @@ def autotune(configs: list[Any], key: list[str], **settings: Any) -> Any:
 
 def architecture() -> int:
     """The processor's generation: 80 for A100, 90 for H100; 80 when interpreted."""
-    return 80 if EMULATED else triton.runtime.driver.active.get_current_target().arch
+    driver: Any = triton.runtime.driver.active if not EMULATED else None
+    return 80 if EMULATED else driver.get_current_target().arch
 
 
 def next_power_of_2(n: int) -> int:

@@ -6,6 +6,7 @@ an in-place variant (``INPLACE``: ``add`` gives ``add_``).
 
 from minidl.ops.activation import *
 from minidl.ops.comparison import *
+from minidl.ops.composed import *
 from minidl.ops.conversion import *
 from minidl.ops.diagonals import *
 from minidl.ops.einstein import *

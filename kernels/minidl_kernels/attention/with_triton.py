@@ -527,12 +527,12 @@ AMPERE: dict[tuple[str, int], tuple[Tile, Tile]] = {
     ("queries", 256): ((64, 32, 8, 2), (64, 16, 8, 1)),
 }
 SINGLE: dict[tuple[str, int], tuple[Tile, Tile]] = {  # float32, off the tensor cores: operands live in registers
-    ("forward", 64): ((32, 16, 4, 2), (32, 16, 4, 2)),
+    ("forward", 64): ((32, 16, 8, 2), (32, 16, 8, 2)),
     ("forward", 128): ((32, 32, 8, 1), (32, 32, 8, 1)),
     ("forward", 256): ((16, 16, 8, 1), (16, 16, 8, 1)),
     ("keys", 64): ((32, 32, 8, 1), (32, 32, 8, 1)),
     ("keys", 128): ((16, 16, 8, 1), (16, 16, 8, 1)),
-    ("queries", 64): ((32, 16, 4, 1), (32, 16, 4, 1)),
+    ("queries", 64): ((32, 32, 4, 1), (16, 16, 4, 1)),
     ("queries", 128): ((32, 32, 8, 1), (32, 16, 8, 1)),
 }
 LARGEST_SINGLE = 128  # head size of float32's backward: with more it spills

@@ -1,40 +1,45 @@
-// Cross-entropy of class indices: a block a row; no probabilities are kept. See with_cupy.py.
+// Cross-entropy of rows of logits: a block a row. See with_cupy.py.
 #include "common.cuh"
 
-__device__ __forceinline__ float weight_of(const float* weight, int c) { return weight ? weight[c] : 1.f; }
-
-extern "C" __global__ void cross_entropy_forward(const float* x, const long long* target, const float* weight,
-                                                 float smoothing, float whole, float* loss, float* lse, int n) {
+// `mean_weight`: one number, or null for 1.
+extern "C" __global__ void cross_entropy_forward(const float* x, const long long* targets, const float* weight,
+                                                 const float* mean_weight, float* losses, float* lses, int n,
+                                                 float smoothing) {
   __shared__ float scratch[32];
   const float* row = x + (long long)blockIdx.x * n;
 
-  float largest = -INFINITY;
-  for (int i = threadIdx.x; i < n; i += blockDim.x) largest = (row[i] > largest || row[i] != row[i]) ? row[i] : largest;
-  largest = block_max(largest, scratch);
+  float largest = -INFINITY, sum = 0.f;
+  for (int i = threadIdx.x; i < n; i += blockDim.x) online(row[i], largest, sum);
+  block_online(largest, sum, scratch);
 
-  float sum = 0.f, spread = 0.f;
-  for (int i = threadIdx.x; i < n; i += blockDim.x) {
-    sum += expf(row[i] - largest);
-    if (smoothing > 0.f) spread += weight_of(weight, i) * (row[i] - largest);
+  float spread = 0.f;
+  if (smoothing) {
+    for (int i = threadIdx.x; i < n; i += blockDim.x) spread += (row[i] - largest) * (weight ? weight[i] : 1.f);
+    spread = block_sum(spread, scratch) / n;
   }
-  sum = block_sum(sum, scratch);
-  if (smoothing > 0.f) spread = block_sum(spread, scratch);
-
   if (threadIdx.x == 0) {
-    int own = (int)target[blockIdx.x];
-    float rest = logf(sum), result = weight_of(weight, own) * (rest - (row[own] - largest));
-    if (smoothing > 0.f) result = (1.f - smoothing) * result + smoothing / n * (rest * whole - spread);
-    loss[blockIdx.x] = result;
-    lse[blockIdx.x] = rest + largest;
+    int target = (int)targets[blockIdx.x];
+    float rest = logf(sum);  // lse - largest
+    float loss = (rest - (row[target] - largest)) * (weight ? weight[target] : 1.f);
+    if (smoothing)
+      loss = (1.f - smoothing) * loss + smoothing * (rest * (mean_weight ? mean_weight[0] : 1.f) - spread);
+    losses[blockIdx.x] = loss;
+    lses[blockIdx.x] = rest + largest;
   }
 }
 
-extern "C" __global__ void cross_entropy_backward(const float* g, const float* x, const long long* target, const float* lse,
-                                                  const float* weight, float smoothing, float whole, float* dx, int n) {
+extern "C" __global__ void cross_entropy_backward(const float* g, const float* x, const long long* targets,
+                                                  const float* lses, const float* weight, const float* mean_weight,
+                                                  float* dx, int n, float smoothing) {
   long long start = (long long)blockIdx.x * n;
-  int own = (int)target[blockIdx.x];
-  float shift = lse[blockIdx.x], hit = g[blockIdx.x] * weight_of(weight, own) * (1.f - smoothing);
-  float share = g[blockIdx.x] * smoothing / n, total = hit + share * whole;
-  for (int i = threadIdx.x; i < n; i += blockDim.x)
-    dx[start + i] = total * expf(x[start + i] - shift) - share * weight_of(weight, i) - (i == own ? hit : 0.f);
+  int target = (int)targets[blockIdx.x];
+  float gradient = g[blockIdx.x], lse = lses[blockIdx.x];
+  float own = gradient * (1.f - smoothing) * (weight ? weight[target] : 1.f);
+  float total = own + gradient * smoothing * (mean_weight ? mean_weight[0] : 1.f);
+  float share = gradient * smoothing / n;
+  for (int i = threadIdx.x; i < n; i += blockDim.x) {
+    float slope = expf(x[start + i] - lse) * total;
+    if (smoothing) slope -= share * (weight ? weight[i] : 1.f);
+    dx[start + i] = i == target ? slope - own : slope;
+  }
 }

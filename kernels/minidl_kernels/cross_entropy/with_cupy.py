@@ -1,26 +1,33 @@
-"""Cross-entropy in CUDA C: a block of threads a row of logits, which forward reads twice and backward once."""
+"""Cross-entropy in CUDA C: a block of threads a row of logits, which forward reads from memory once.
+
+Each thread keeps a running maximum and the sum of exponentials that belongs to it, so one pass gives log Σ exp (Milakov &
+Gimelshein 2018); the threads' pairs are folded by shuffles. No probabilities are written: backward makes them again from
+the logits and that one number a row.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minidl_kernels.arrays import namespace
 from minidl_kernels.cross_entropy import with_numpy as reference
-from minidl_kernels.cuda_c import CudaSource, float32
+from minidl_kernels.cuda_c import CudaSource, float32, threads
 
 source = CudaSource(__file__, "cross_entropy.cu")
-THREADS = 256
+MOST_THREADS = 1024  # vocabularies are long
 
 
 def forward(x: Any, target: Any, weight: Any = None, smoothing: float = 0.0) -> tuple[Any, Any]:
-    """``loss, lse`` of each row, in float32."""
+    """``loss, lse`` of each row, in the type that sums are kept in."""
     if not float32.takes(x, weight) or not x.size:
         return reference.forward(x, target, weight, smoothing)
-    (rows, classes), xs, ys = x.shape, float32(x), namespace(x).ascontiguousarray(target, "int64")
-    w, whole = _weights(weight, classes)
+    (rows, n), xs = x.shape, float32(x)
     loss, lse = float32.empty(xs, (rows,)), float32.empty(xs, (rows,))
-    arguments = (xs, ys, w, smoothing, whole, loss, lse, classes)
-    source.launch("cross_entropy_forward", (rows,), (THREADS,), *arguments)
+    settings = (_whole(target), *_weights(weight))
+    grid, block = (rows,), (threads(n, MOST_THREADS),)
+    source.launch("cross_entropy_forward", grid, block, xs, *settings, loss, lse, n, smoothing)
     return loss, lse
 
 
@@ -28,14 +35,20 @@ def backward(g: Any, x: Any, target: Any, lse: Any, weight: Any = None, smoothin
     """∂x in the type of ``x``; ``g`` (rows,) is the gradient of each row's loss."""
     if not float32.takes(g, x, weight) or not x.size:
         return reference.backward(g, x, target, lse, weight, smoothing)
-    (rows, classes), xs, ys = x.shape, float32(x), namespace(x).ascontiguousarray(target, "int64")
-    w, whole = _weights(weight, classes)
+    (rows, n), xs = x.shape, float32(x)
     dx = float32.empty(xs)
-    arguments = (float32(g), xs, ys, float32(lse), w, smoothing, whole, dx, classes)
-    source.launch("cross_entropy_backward", (rows,), (THREADS,), *arguments)
+    given = (float32(g), xs, _whole(target), float32(lse), *_weights(weight))
+    source.launch("cross_entropy_backward", (rows,), (threads(n, MOST_THREADS),), *given, dx, n, smoothing)
     return dx.astype(x.dtype, copy=False)
 
 
-def _weights(weight: Any, classes: int) -> tuple[Any, float]:
-    """The class weights, if there are any, and their sum."""
-    return (None, float(classes)) if weight is None else (float32(weight), float(weight.astype("float32").sum()))
+def _whole(target: Any) -> Any:
+    return namespace(target).ascontiguousarray(target, np.int64)
+
+
+def _weights(weight: Any) -> tuple[Any, Any]:
+    """The classes' weights, and their mean as an array, which need not leave the GPU."""
+    if weight is None:
+        return None, None
+    weight = float32(weight)
+    return weight, weight.mean(keepdims=True)

@@ -44,6 +44,24 @@ __device__ __forceinline__ float block_max(float x, float* scratch) {
   return x;
 }
 
+// One more value for a running maximum, and for the sum of e^(value - maximum) that goes with it: both in one pass (Milakov
+// & Gimelshein 2018, "Online normalizer calculation for softmax"). Begin with -INFINITY and 0.
+__device__ __forceinline__ void online(float value, float& largest, float& sum) {
+  if (!(value <= largest)) {  // greater, or nan
+    sum = sum * expf(largest - value) + 1.f;
+    largest = value;
+  } else {
+    sum += value == largest ? 1.f : expf(value - largest);
+  }
+}
+
+// Over a block: every thread's maximum and sum become those of all.
+__device__ __forceinline__ void block_online(float& largest, float& sum, float* scratch) {
+  float top = block_max(largest, scratch);
+  sum = block_sum(sum * expf(largest - top), scratch);
+  largest = top;
+}
+
 // Philox4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3"): four words from a counter and a key.
 __device__ __forceinline__ uint4 philox(unsigned long long counter, unsigned long long key) {
   unsigned a = (unsigned)counter, b = (unsigned)(counter >> 32), c = 0, d = 0;

@@ -24,7 +24,19 @@ ROWS_A_PART, ROWS, COLUMNS = 64, 8, 128  # of the sums over rows
 
 @triton.jit
 def layer_norm_forward(
-    x, weight, bias, y, mean, rstd, rows, n, eps, WEIGHT: tl.constexpr, BIAS: tl.constexpr, R: tl.constexpr, N: tl.constexpr
+    x,
+    weight,
+    bias,
+    y,
+    mean,
+    rstd,
+    rows,
+    n,
+    eps,
+    WEIGHT: tl.constexpr,
+    BIAS: tl.constexpr,
+    R: tl.constexpr,
+    N: tl.constexpr,
 ):
     row = tl.program_id(0) * R + tl.arange(0, R)
     column = tl.arange(0, N)
@@ -45,9 +57,7 @@ def layer_norm_forward(
 
 
 @triton.jit
-def layer_norm_backward(
-    g, x, mean, rstd, weight, dx, rows, n, WEIGHT: tl.constexpr, R: tl.constexpr, N: tl.constexpr
-):
+def layer_norm_backward(g, x, mean, rstd, weight, dx, rows, n, WEIGHT: tl.constexpr, R: tl.constexpr, N: tl.constexpr):
     row = tl.program_id(0) * R + tl.arange(0, R)
     column = tl.arange(0, N)
     inside = (row < rows)[:, None] & (column < n)[None, :]

@@ -26,5 +26,5 @@ def flops(steps: int, batch: int, hidden: int) -> int:
 
 
 def nbytes(steps: int, batch: int, hidden: int, itemsize: int = 4) -> int:
-    """Bytes that must be moved by forward: xw and the weights (once, if they stay on chip) read; y, c and the gates written."""
+    """Bytes that must be moved by forward: xw and the weights (once, if they stay on chip) read; y, c and gates written."""
     return (10 * steps * batch * hidden + 4 * hidden * hidden) * itemsize

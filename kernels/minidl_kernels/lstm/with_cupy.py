@@ -21,7 +21,11 @@ def forward(xw: Any, h0: Any, c0: Any, w_hh: Any) -> tuple[Any, Any, Any]:
         return reference.forward(xw, h0, c0, w_hh)
     xp, (steps, batch, _), hidden = namespace(xw), xw.shape, h0.shape[1]
     xs, w, h, cell = float32(xw), float32(w_hh.T), float32(h0), float32(c0)
-    y, c, gates = float32.empty(xs, (steps, batch, hidden)), float32.empty(xs, (steps, batch, hidden)), float32.empty(xs)
+    y, c, gates = (
+        float32.empty(xs, (steps, batch, hidden)),
+        float32.empty(xs, (steps, batch, hidden)),
+        float32.empty(xs),
+    )
     grid = (-(-batch * hidden // THREADS),)
     for t in range(steps):
         xp.matmul(h, w, out=gates[t])

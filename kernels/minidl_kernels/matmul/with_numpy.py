@@ -17,8 +17,8 @@ def forward(a: Any, b: Any, bias: Any = None, activation: str | None = None) -> 
     """
     if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
         half = a.dtype
-        wide = (None if x is None else x.astype(np.float32) for x in (a, b, bias))
-        return forward(*wide, activation).astype(half)
+        wide = None if bias is None else bias.astype(np.float32)
+        return forward(a.astype(np.float32), b.astype(np.float32), wide, activation).astype(half)
     if a.ndim == 2 and b.ndim == 2:
         y = a.dot(b)  # a third of the overhead of @
     elif b.ndim == 2:  # one matrix for the whole batch: its rows are rows of one tall matrix

@@ -1,7 +1,7 @@
-"""RMS normalisation in CUDA C: a block of threads a row.
+"""RMS normalisation in CUDA C, as layer normalisation (see there) without mean and bias.
 
-The gradient of the weights is a sum over all rows: each part of the rows gives a partial sum, and the parts are added in
-their order, so that the same inputs give the same bits, which atomic additions would not.
+Forward, a block of threads takes a row. Backward, a block takes several rows and keeps its share of the weight's gradient
+in shared memory; the shares are added in a second step, in one order: the same inputs give the same bits.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from minidl_kernels.arrays import namespace
-from minidl_kernels.cuda_c import CudaSource, float32
+from minidl_kernels.cuda_c import CudaSource, float32, threads
 from minidl_kernels.rms_norm import with_numpy as reference
 
 source = CudaSource(__file__, "rms_norm.cu")
-THREADS, ROWS_A_PART = 256, 64
+BLOCKS, FEWEST_ROWS = 512, 4  # shares of the weight's gradient: enough to fill a GPU, few enough to add up
+SHARED = 48 << 10  # bytes of shared memory that a block may have without asking
 
 
 def forward(x: Any, weight: Any, eps: float) -> tuple[Any, Any]:
@@ -23,7 +24,7 @@ def forward(x: Any, weight: Any, eps: float) -> tuple[Any, Any]:
     (rows, n), xs = x.shape, float32(x)
     y, rstd = float32.empty(xs), float32.empty(xs, (rows, 1))
     scale = None if weight is None else float32(weight)
-    source.launch("rms_norm_forward", (rows,), (THREADS,), xs, scale, y, rstd, n, eps)
+    source.launch("rms_norm_forward", (rows,), (threads(n),), xs, scale, y, rstd, n, eps)
     return y.astype(x.dtype, copy=False), rstd
 
 
@@ -31,10 +32,17 @@ def backward(g: Any, x: Any, rstd: Any, weight: Any) -> tuple[Any, Any]:
     """``∂x, ∂weight``; the last in the type of the statistics."""
     if not float32.takes(g, x, weight) or not x.size:
         return reference.backward(g, x, rstd, weight)
-    (rows, n), xs, gs = x.shape, float32(x), float32(g)
-    dx, scale, r = float32.empty(xs), None if weight is None else float32(weight), float32(rstd)
-    source.launch("rms_norm_backward", (rows,), (THREADS,), gs, xs, r, scale, dx, n)
-    parts = float32.empty(xs, (-(-rows // ROWS_A_PART), n))
-    grid = (-(-n // THREADS), len(parts))
-    source.launch("rms_norm_weight_parts", grid, (THREADS,), gs, xs, r, parts, rows, n, ROWS_A_PART)
+    (rows, n), xs = x.shape, float32(x)
+    rows_a_block = max(FEWEST_ROWS, -(-rows // BLOCKS))
+    blocks = -(-rows // rows_a_block)
+    dx, parts = float32.empty(xs), float32.empty(xs, (blocks, n))
+    scale = None if weight is None else float32(weight)
+    in_shared = 4 * n <= SHARED - 1024
+    source.launch(
+        "rms_norm_backward",
+        (blocks,),
+        (threads(n),),
+        *(float32(g), xs, float32(rstd), scale, dx, parts, rows, n, rows_a_block, in_shared),
+        shared=4 * n if in_shared else 0,
+    )
     return dx.astype(x.dtype, copy=False), namespace(xs).sum(parts, 0)

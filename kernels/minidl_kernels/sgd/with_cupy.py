@@ -33,7 +33,7 @@ def step(
         first = bool(firsts) and firsts[i]
         arrays = (x, g) if buffer is None else (x, g, buffer)
         if any(a.dtype != "float32" for a in arrays) or flattened(arrays) is None:
-            settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+            settings: Any = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
             settings |= {"nesterov": nesterov, "maximize": maximize, "firsts": [first]}
             reference.step([x], [g], [buffer], lr=lr, **settings)
         elif x.size:

@@ -22,7 +22,7 @@ class Attention(Operator):
     """y = softmax(scale q kᵀ + mask) v.  See minidl_kernels.attention."""
 
     def __init__(self, mask: Any, causal: bool, scale: float, p: float, seed: int) -> None:
-        self.settings = (mask, causal, scale, p, seed)
+        self.settings: Any = (mask, causal, scale, p, seed)
 
     def forward(self, q: Any, k: Any, v: Any) -> Any:
         y, self.lse = kernel("attention").forward(q, k, v, *self.settings)

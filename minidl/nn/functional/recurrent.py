@@ -165,5 +165,6 @@ def lstm_layer(x: Tensor, h0: Tensor, c0: Tensor, weights: tuple, w_hr: Any = No
     """All states (T, B, H) and all cells, from x (T, B, I), h0 and c0 (B, H)."""
     if w_hr is None:
         return apply(LstmLayer(), x, h0, c0, *weights)
-    states, cells = steps(lambda x, h, c: lstm_cell(x, h, c, *weights, w_hr), x, (h0, c0))
+    w_ih, w_hh, b_ih, b_hh = weights
+    states, cells = steps(lambda x, h, c: lstm_cell(x, h, c, w_ih, w_hh, b_ih, b_hh, w_hr), x, (h0, c0))
     return ops.stack(states), ops.stack(cells)

@@ -109,14 +109,14 @@ class RNNBase(Module):
         """Output, and the final states (num_layers · D, B, H) of each kind, in the form of the input."""
         packed = input if isinstance(input, PackedSequence) else None
         x, lengths, single = self._unwrapped(input)
-        states = self._checked_states(x, states, single, packed)
-        finals: list[list[Any]] = [[] for _ in states]
+        begun = self._checked_states(x, states, single, packed)
+        finals: list[list[Any]] = [[] for _ in begun]
         for layer in range(self.num_layers):
             outputs = []
             for direction in range(self.directions):
                 number = layer * self.directions + direction
                 back = _reversal(x.shape[0], lengths) if direction else None
-                y, final = self._layer(number, _turned(x, back), [s[number] for s in states], lengths)
+                y, final = self._layer(number, _turned(x, back), [s[number] for s in begun], lengths)
                 outputs.append(_turned(y, back))
                 for kept, state in zip(finals, final):
                     kept.append(state)
@@ -339,7 +339,7 @@ class LSTM(RNNBase):
 
     def _layer(self, number: int, x: Any, states: list[Any], lengths: Any) -> tuple[Any, list[Any]]:
         projection = getattr(self, self._names[number][-1]) if self.proj_size else None
-        y, c = recurrent.lstm_layer(x, *states, self._weights(number), projection)
+        y, c = recurrent.lstm_layer(x, states[0], states[1], self._weights(number), projection)
         return y, [_last(y, lengths), _last(c, lengths)]
 
 
@@ -452,6 +452,6 @@ class LSTMCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
-        x, states, single = self._prepared(input, hx, 2)
-        h, c = recurrent.lstm_cell(x, *states, *self._weights())
+        x, (h, c), single = self._prepared(input, hx, 2)
+        h, c = recurrent.lstm_cell(x, h, c, *self._weights())
         return (h.squeeze(0), c.squeeze(0)) if single else (h, c)

@@ -69,8 +69,8 @@ def _lengths(lengths: Any) -> np.ndarray:
 
 def places(lengths: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Step and sequence of each row of packed data, for lengths that do not grow."""
-    inside = np.arange(steps)[:, None] < lengths[None, :]
-    return np.nonzero(inside)
+    step, which = np.nonzero(np.arange(steps)[:, None] < lengths[None, :])
+    return step, which
 
 
 def pack_padded_sequence(
