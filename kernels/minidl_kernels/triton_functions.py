@@ -44,11 +44,17 @@ def tile_of(number, rows, columns, GROUP: tl.constexpr):
 
 @triton.jit
 def kept(number, seed, p):
-    """Whether dropout keeps the value of this ``number`` (int64): the random numbers of :mod:`minidl_kernels.philox`."""
-    counter = number >> 2
-    low, high = (counter & 0xFFFFFFFF).to(tl.uint32), (counter >> 32).to(tl.uint32)
-    zero = low * 0
-    w0, w1, w2, w3 = tl.philox(seed, low, high, zero, zero)
+    """Whether dropout keeps the value of this ``number``: the random numbers of :mod:`minidl_kernels.philox`.
+
+    Numbers are int64, or uint32 where all fit into it: half the registers.
+    """
+    if number.dtype == tl.uint32:
+        low = number >> 2
+        high = low * 0
+    else:
+        counter = number >> 2
+        low, high = (counter & 0xFFFFFFFF).to(tl.uint32), (counter >> 32).to(tl.uint32)
+    w0, w1, w2, w3 = tl.philox(seed, low, high, low * 0, low * 0)
     place = number & 3
     word = tl.where(place < 2, tl.where(place == 0, w0, w1), tl.where(place == 2, w2, w3))
     return (word >> 8).to(tl.float32) * 5.9604644775390625e-08 >= p  # 2**-24

@@ -68,6 +68,15 @@ def seen(scores, mask, mask_steps, t, s, T, S, MASK: tl.constexpr, CAUSAL: tl.co
 
 
 @triton.jit
+def numbers(head, t, s, T, S, DROPOUT: tl.constexpr):
+    """The numbers of scores for dropout; DROPOUT: 32 or 64 bits (0: none)."""
+    if DROPOUT == 32:
+        return ((head * T + t) * S + s).to(tl.uint32)
+    else:
+        return (head.to(tl.int64) * T + t) * S + s
+
+
+@triton.jit
 def attend(
     state,
     queries,
@@ -112,7 +121,7 @@ def attend(
         shrink = tl.exp2(largest - finite)
         weight = weight * shrink + tl.sum(exponentials, 1)
         if DROPOUT:
-            number = (head.to(tl.int64) * T + t)[:, None] * S + s[None, :]
+            number = numbers(head, t[:, None], s[None, :], T, S, DROPOUT)
             exponentials = tl.where(kept(number, seed, p), exponentials, 0.0)
         values = fetch(v_tile, s[:, None] < S, e[None, :] < E, EDGE, E < BLOCK_E)
         total = tl.dot(exponentials.to(values.dtype), values, total * shrink[:, None], input_precision=PRECISION)
@@ -268,7 +277,7 @@ def to_keys(
         dropped = probabilities
         dp = tl.dot(values, tl.trans(upstream), input_precision=PRECISION)
         if DROPOUT:
-            number = (head.to(tl.int64) * T + t)[None, :] * S + s[:, None]
+            number = numbers(head, t[None, :], s[:, None], T, S, DROPOUT)
             factor = tl.where(kept(number, seed, p), 1.0 / (1.0 - p), 0.0)
             dropped *= factor
             dp *= factor
@@ -410,7 +419,7 @@ def to_queries(
         probabilities = tl.exp2(scores - size[:, None])
         dp = tl.dot(upstream, tl.trans(values), input_precision=PRECISION)
         if DROPOUT:
-            number = (head.to(tl.int64) * T + t)[:, None] * S + s[None, :]
+            number = numbers(head, t[:, None], s[None, :], T, S, DROPOUT)
             dp *= tl.where(kept(number, seed, p), 1.0 / (1.0 - p), 0.0)
         ds = probabilities * (dp - difference[:, None])
         dq = tl.dot(ds.to(keys.dtype), keys, dq, input_precision=PRECISION)
@@ -658,7 +667,7 @@ def _constants(kernel: str, q: Any, v: Any, mask: str, causal: bool, p: float) -
         "COLUMNS": columns,
         "MASK": mask,
         "CAUSAL": bool(causal),
-        "DROPOUT": p > 0,
+        "DROPOUT": bits if p > 0 else 0,
         "PRECISION": "ieee" if half else input_precision(),
         "num_warps": warps,
         "num_stages": stages,
