@@ -22,6 +22,7 @@ Sources: T. Dao, "FlashAttention-2" (2023); M. Milakov and N. Gimelshein, "Onlin
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -71,8 +72,8 @@ def seen(scores, mask, mask_steps, t, s, T, S, MASK: tl.constexpr, CAUSAL: tl.co
 def numbers(head, t, s, T, S, DROPOUT: tl.constexpr):
     """The numbers of scores for dropout; DROPOUT: 32 or 64 bits (0: none)."""
     if DROPOUT == 32:
-        return ((head * T + t) * S + s).to(tl.uint32)
-    else:
+        return ((head.to(tl.int32) * T + t) * S + s).to(tl.uint32)
+    else:  # noqa: RET505  (Triton compiles one branch)
         return (head.to(tl.int64) * T + t) * S + s
 
 
@@ -656,6 +657,7 @@ def _constants(kernel: str, q: Any, v: Any, mask: str, causal: bool, p: float) -
     half = q.dtype.itemsize == 2
     tiles = SINGLE if not half else HOPPER if architecture() >= 90 else AMPERE
     plain, special = tiles[kernel, max(block_d, block_e, 64)]
+    bits = 32 if math.prod(q.shape[:3]) * v.shape[2] < 1 << 31 else 64
     is_plain = mask == "none" and not p and (block_d, block_e) == (D, E)
     rows, columns, warps, stages = plain if is_plain else special
     constants = {
