@@ -12,6 +12,7 @@ from minidl.nn.functional.embeddings import *
 from minidl.nn.functional.likelihoods import *
 from minidl.nn.functional.losses import *
 from minidl.nn.functional.margins import *
+from minidl.nn.functional.multi_head import *
 from minidl.nn.functional.normalization import *
 from minidl.nn.functional.padding import *
 from minidl.nn.functional.pooling import *

@@ -1,6 +1,7 @@
 """The layers, under PyTorch's names."""
 
 from minidl.nn.modules.activation import *
+from minidl.nn.modules.attention import *
 from minidl.nn.modules.convolution import *
 from minidl.nn.modules.embeddings import *
 from minidl.nn.modules.linear import *
@@ -10,3 +11,4 @@ from minidl.nn.modules.padding import *
 from minidl.nn.modules.pooling import *
 from minidl.nn.modules.recurrent import *
 from minidl.nn.modules.reshaping import *
+from minidl.nn.modules.transformer import *
