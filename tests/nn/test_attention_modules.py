@@ -198,9 +198,11 @@ def test_initial_values():
     bound = math.sqrt(6 / (64 + 192))
     assert 0.98 * bound < layer.in_proj_weight.abs().max().item() <= bound
     assert layer.out_proj.weight.abs().max().item() <= 1 / 8
-    assert not layer.in_proj_bias.any() and not layer.out_proj.bias.any()
+    assert not layer.in_proj_bias.any()
+    assert not layer.out_proj.bias.any()
     other = nn.MultiheadAttention(64, 4, kdim=32)
-    assert other.in_proj_weight is None and other.k_proj_weight.shape == (64, 32)
+    assert other.in_proj_weight is None
+    assert other.k_proj_weight.shape == (64, 32)
     bound = math.sqrt(6 / 96)
     assert 0.98 * bound < other.k_proj_weight.abs().max().item() <= bound
 
@@ -255,7 +257,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("kind, message, arrays, call", ERRORS, ids=[message for _, message, *_ in ERRORS])
+@pytest.mark.parametrize(("kind", "message", "arrays", "call"), ERRORS, ids=[message for _, message, *_ in ERRORS])
 def test_wrong_calls(kind, message, arrays, call):
     theirs = torch.nn.MultiheadAttention(4, 2, dtype=torch.float64)
     ours = nn.MultiheadAttention(4, 2, dtype=minidl.float64)

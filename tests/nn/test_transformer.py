@@ -165,7 +165,8 @@ def test_causal_mask():
     ours, theirs = (library.nn.Transformer.generate_square_subsequent_mask(4) for library in (minidl, torch))
     np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
     half = nn.Transformer.generate_square_subsequent_mask(0, "cpu", minidl.float64)
-    assert half.shape == (0, 0) and half.dtype == minidl.float64
+    assert half.shape == (0, 0)
+    assert half.dtype == minidl.float64
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -221,7 +222,8 @@ def test_dropout_in_training_only():
     np.testing.assert_array_equal(exact, layer(x).detach().numpy())
     layer.train()
     drawn = [layer(x).detach().numpy() for _ in range(3)]
-    assert not np.allclose(drawn[0], drawn[1]) and not np.allclose(drawn[0], exact)
+    assert not np.allclose(drawn[0], drawn[1])
+    assert not np.allclose(drawn[0], exact)
     whole = nn.TransformerEncoderLayer(16, 4, 32, dropout=1.0, norm_first=True)
     np.testing.assert_array_equal(whole(x).detach().numpy(), x.numpy())  # only the residual connection is left
 

@@ -16,6 +16,7 @@ from minidl.nn.functional.multi_head import *
 from minidl.nn.functional.normalization import *
 from minidl.nn.functional.padding import *
 from minidl.nn.functional.pooling import *
+from minidl.nn.functional.positions import *
 from minidl.nn.functional.resampling import *
 from minidl.nn.functional.smooth import *
 from minidl.nn.functional.softmaxes import *

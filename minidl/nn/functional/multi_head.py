@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import minidl.nn.functional as F
 from minidl import creation, dtypes, ops
 from minidl.nn.functional.affine import linear
 from minidl.nn.functional.attention import scaled_dot_product_attention
+from minidl.nn.functional.dropouts import dropout
+from minidl.nn.functional.padding import pad
 
 __all__ = ["multi_head_attention_forward"]
 
@@ -104,7 +105,7 @@ def multi_head_attention_forward(
         mask = _merged(attn_mask, key_padding_mask, (n, num_heads, t, key.shape[1 - place]), k.shape[2], query.dtype)
     k, v, added = _extended(k, v, bias_k, bias_v, add_zero_attn)
     if mask is not None and added:
-        mask = F.pad(mask, (0, added))
+        mask = pad(mask, (0, added))
     dropped = float(dropout_p) if training else 0.0
     if need_weights:
         y, seen = _attend(q, k, v, mask, dropped)
@@ -126,7 +127,7 @@ def _attend(q: Any, k: Any, v: Any, mask: Any, p: float) -> tuple[Any, Any]:
         scores = scores + (_additive(mask, q.dtype) if mask.dtype == dtypes.bool_ else mask)
     weights = ops.softmax(scores, -1)
     if p:
-        weights = F.dropout(weights, p)
+        weights = dropout(weights, p)
     return ops.matmul(weights, v), weights
 
 
