@@ -208,6 +208,26 @@ def attention(library: Any, batch: int, heads: int, length: int, width: int = 64
     return step
 
 
+def transformer(library: Any) -> Step:
+    """A training step of a Transformer layer: batch 8, 128 tokens, width 256, 8 heads, feed-forward 1024, AdamW."""
+    layer = library.nn.TransformerEncoderLayer(256, 8, 1024, dropout=0.0, batch_first=True)
+    with library.no_grad():
+        for i, p in enumerate(layer.parameters()):
+            if p.ndim > 1:
+                p.copy_(_tensor(library, p.shape, p.shape[1] ** -0.5, seed=i))
+    optimizer = library.optim.AdamW(layer.parameters(), lr=1e-4)
+    x, y = _tensor(library, (8, 128, 256)), _tensor(library, (8, 128, 256), seed=1)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = (layer(x) - y).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
 # Each case, and the largest ratio to PyTorch's time that the numba backend is meant to keep.
 CASES: dict[str, tuple[Callable[[Any], Step], float | None]] = {
     "ConvNet step": (convnet, 0.9),
@@ -219,6 +239,7 @@ CASES: dict[str, tuple[Callable[[Any], Step], float | None]] = {
     "LSTM": (lstm, 1.1),
     "attention, T 256": (partial(attention, batch=8, heads=8, length=256), 0.9),
     "attention, T 2048": (partial(attention, batch=1, heads=4, length=2048), 0.9),
+    "Transformer layer + AdamW": (transformer, 1.0),
 }
 # The same for NumPy alone, and for the geometric mean of all cases.
 NUMPY_GOALS = {"ConvNet step": 1.2, "residual block": 1.5, "tiny MLP step": 0.7, "Adam, 10 M": 1.0}

@@ -67,7 +67,7 @@ def sample(
     """
     if temperature == 0:
         return ops.argmax(logits.detach(), -1)
-    chosen = restrict(logits.detach().to(logits.dtype), temperature, top_k, top_p)
+    chosen = restrict(logits.detach().float(), temperature, top_k, top_p)
     rows = ops.softmax(chosen.reshape((-1, logits.shape[-1])), -1)
     return sampling.multinomial(rows, 1, generator=generator).reshape(tuple(logits.shape[:-1]))
 
