@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,6 +96,24 @@ class Model(StrEnum):
     lenet5 = "lenet5"
     mlp = "mlp"
     convnet_bn = "convnet-bn"
+    resnet = "resnet"
+
+
+class OptimizerName(StrEnum):
+    adam = "adam"
+    adamw = "adamw"
+    sgd = "sgd"
+
+
+class Schedule(StrEnum):
+    constant = "constant"
+    cosine = "cosine"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
 
 
 @train.command("mnist")
@@ -102,9 +121,22 @@ class Model(StrEnum):
 def train_mnist(
     data: Annotated[Data, typer.Option(help="MNIST, Fashion-MNIST, or scikit-learn's small digits.")] = Data.mnist,
     model: Annotated[Model, typer.Option(help="The network.")] = Model.convnet,
-    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the data, in all.")] = 3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 64,
-    lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often to go through the data, in all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pictures in a batch.")] = None,
+    optimizer: Annotated[OptimizerName | None, typer.Option(help="adam has L2, adamw decoupled weight decay.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The learning rate, at its highest.")] = None,
+    schedule: Annotated[Schedule | None, typer.Option(help="How the learning rate goes on.")] = None,
+    warmup: Annotated[float | None, typer.Option(min=0, help="Epochs in which the learning rate rises.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(min=0, help="Of filters and matrices.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Part of the target for all.")] = None,
+    ema: Annotated[float | None, typer.Option(min=0, max=1, help="β of the weights' running mean; 0: none.")] = None,
+    clip_norm: Annotated[float | None, typer.Option(min=0, help="Longest gradient; 0: any.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Batches for one step.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="float16 and bfloat16: mixed precision.")] = None,
+    augment: Annotated[bool | None, typer.Option("--augment/--no-augment", help="Move, turn, flip pictures.")] = None,
+    patience: Annotated[int, typer.Option(min=0, help="Stop after so many epochs without improvement; 0: don't.")] = 0,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
     name: Annotated[str | None, typer.Option(help="The run's name; data-model if not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
@@ -112,37 +144,57 @@ def train_mnist(
     workers: Annotated[int, typer.Option(min=0, help="Processes that load batches.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Train a network on handwritten digits (or clothes), and leave curves and pictures to look at."""
-    from minidl import random
-    from minidl.data import DataLoader
-    from minidl.optim import Adam
-    from minidl.train import Metrics, Pictures, Progress, Trainer
+    """Train a network on handwritten digits (or clothes), and leave curves and pictures to look at.
 
+    Options that are not given are those of the network's recipe (minidl/train/recipes.py).
+    """
+    from minidl import random
+    from minidl.train import recipes
+
+    usual = recipes.recipe_of(model.value)
+    recipe = usual.with_options(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer and optimizer.value,
+        lr=lr,
+        schedule=schedule and schedule.value,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        ema=ema,
+        clip_norm=clip_norm,
+        accumulate=accumulate,
+        precision=precision and precision.value,
+        augment=augment,
+    )
     data, training, test = _pictures(data)
     folder = runs_dir / (name or f"{data.value}-{model.value}")
     random.manual_seed(seed)
     network = _network(model, training)
-    trainer = Trainer(
+    trainer = recipes.make_trainer(
         network,
-        Adam(network.parameters(), lr=lr),
-        DataLoader(training, batch_size, shuffle=True, num_workers=workers),
-        DataLoader(test, 500),
+        recipe,
+        training,
+        test,
+        data=data.value,
+        seed=seed,
         folder=folder,
-        callbacks=[Progress(console), Metrics(), Pictures(training.classes)],
-        settings={"data": data.value, "batch_size": batch_size, "lr": lr, "seed": seed},
+        callbacks=_callbacks(training.classes, patience, tensorboard, wandb),
+        workers=workers,
     )
     _begin(trainer, resume)
     _say(
-        f"{len(training):,} pictures to train {type(network).__name__} with, {len(test):,} to test it; on to {epochs}."
+        f"{len(training):,} pictures to train {type(network).__name__} with, {len(test):,} to test it; on to {recipe.epochs}."
     )
     try:
-        trainer.fit(epochs)
+        trainer.fit(recipe.epochs)
     except KeyboardInterrupt as stop:
-        again = f"--name {name} " if name else ""
-        options = f"--data {data.value} --model {model.value} --epochs {epochs} --batch-size {batch_size} --lr {lr}"
-        way = f"minidl train mnist {options} --seed {seed} {again}--runs-dir {runs_dir} --resume"
+        told = recipe.flags(beside=replace(usual, epochs=0, batch_size=0, lr=0.0))
+        again = (f" --patience {patience}" if patience else "") + (" --tensorboard" if tensorboard else "")
+        again += (" --wandb" if wandb else "") + (f" --name {name}" if name else "")
+        way = f"minidl train mnist --data {data.value} --model {model.value}{told} --seed {seed}{again}"
         raise KeyboardInterrupt(
-            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {way}"
+            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {way} --runs-dir {runs_dir} --resume"
         ) from None
     accuracy = f"{trainer.evaluation.accuracy:.2%}" if trainer.evaluation else ""
     _say(
@@ -150,6 +202,15 @@ def train_mnist(
         + (", filters.png" if (folder / "filters.png").exists() else "")
         + ". The weights are in model.safetensors; --epochs with a larger number and --resume trains on."
     )
+
+
+def _callbacks(classes: Any, patience: int, tensorboard: bool, wandb: bool) -> list[Any]:
+    from minidl.train import EarlyStopping, Metrics, Pictures, Progress, TensorBoard, WeightsAndBiases
+
+    callbacks: list[Any] = [Progress(console), Metrics(), Pictures(classes)]
+    callbacks += [EarlyStopping(patience)] if patience else []
+    callbacks += [TensorBoard()] if tensorboard else []
+    return callbacks + ([WeightsAndBiases()] if wandb else [])
 
 
 def _say(text: str) -> None:
@@ -196,6 +257,7 @@ def _network(model: Model, pictures: Any) -> Any:
         Model.lenet5: models.LeNet5,
         Model.mlp: models.MLP,
         Model.convnet_bn: models.ConvNetBN,
+        Model.resnet: models.resnet_small,
     }
     return makers[model](image_size=tuple(pictures.data.shape[1:]), classes=len(pictures.classes))
 

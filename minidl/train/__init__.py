@@ -1,20 +1,31 @@
 """The training loop, its checkpoints, and what it leaves to look at."""
 
+from minidl.train.averaging import EMA
 from minidl.train.callbacks import Callback, Metrics, Progress
 from minidl.train.diagnosis import NotFiniteError
 from minidl.train.evaluation import Evaluation, evaluate
 from minidl.train.interrupts import Interrupted
+from minidl.train.limits import ClipGradients, EarlyStopping
 from minidl.train.pictures import Pictures
+from minidl.train.schedules import decay_groups, warmup_cosine
+from minidl.train.tracking import TensorBoard, WeightsAndBiases
 from minidl.train.trainer import Trainer
 
 __all__ = [
+    "EMA",
     "Callback",
+    "ClipGradients",
+    "EarlyStopping",
     "Evaluation",
     "Interrupted",
     "Metrics",
     "NotFiniteError",
     "Pictures",
     "Progress",
+    "TensorBoard",
     "Trainer",
+    "WeightsAndBiases",
+    "decay_groups",
     "evaluate",
+    "warmup_cosine",
 ]

@@ -20,6 +20,12 @@ class Callback:
     def on_epoch_begin(self, trainer: Any) -> None:
         """An epoch begins (or the rest of one)."""
 
+    def on_gradients(self, trainer: Any) -> None:
+        """The gradients are ready, and the optimiser is about to step."""
+
+    def on_update(self, trainer: Any) -> None:
+        """The optimiser has stepped."""
+
     def on_step_end(self, trainer: Any) -> None:
         """A batch is done."""
 
@@ -32,13 +38,27 @@ class Callback:
     def on_fit_end(self, trainer: Any) -> None:
         """``fit`` ends, well or not."""
 
+    def on_evaluate_begin(self, trainer: Any) -> None:
+        """The model is about to be measured, or its weights kept: what should be, must be in it."""
+
+    def on_evaluate_end(self, trainer: Any) -> None:
+        """Undo what ``on_evaluate_begin`` did."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint must hold for a resumed run to go on as this one."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what ``state_dict`` gave."""
+
 
 class Metrics(Callback):
     """Keeps ``metrics.csv`` in the trainer's folder: a line an epoch."""
 
     def on_epoch_end(self, trainer: Any) -> None:
         with atomic_write(trainer.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS)
+            more = dict.fromkeys(name for row in trainer.history for name in row if name not in COLUMNS)
+            table = csv.DictWriter(file, [*COLUMNS, *more])
             table.writeheader()
             table.writerows(trainer.history)
 

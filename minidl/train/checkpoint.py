@@ -23,7 +23,10 @@ def state(trainer: Any) -> dict[str, Any]:
             "step": trainer.step,
             "loss_sum": trainer.loss_sum,
             "seen": trainer.seen,
+            "updates": trainer.updates,
         },
+        "scaler": trainer.scaler.state_dict(),
+        "callbacks": _callback_states(trainer),
         "random": {"now": random_state(trainer), "epoch": trainer._epoch_began_with},
         "history": trainer.history,
         "settings": trainer.settings,
@@ -48,13 +51,25 @@ def restore(trainer: Any, path: Path) -> None:
         if trainer.scheduler is not None:
             trainer.scheduler.load_state_dict(saved["scheduler"])
         set_random_state(trainer, saved["random"]["now"])
+        if trainer.scaler.is_enabled():
+            trainer.scaler.load_state_dict(saved["scaler"])
+        for callback in trainer.callbacks:
+            if type(callback).__name__ in saved.get("callbacks", {}):
+                callback.load_state_dict(saved["callbacks"][type(callback).__name__])
         progress = saved["progress"]
         trainer.epoch, trainer.step = progress["epoch"], progress["step"]
         trainer.loss_sum, trainer.seen = progress["loss_sum"], progress["seen"]
+        trainer.updates = progress.get("updates", 0)
         trainer.history = saved["history"]
         trainer._epoch_began_with, trainer._resumed_with = saved["random"]["epoch"], saved["random"]["now"]
     except (LookupError, TypeError, ValueError) as error:
         raise RuntimeError(f"{path} is damaged: {error!r}") from error
+
+
+def _callback_states(trainer: Any) -> dict[str, Any]:
+    """What callbacks must remember, by the names of their classes; of those alone that have something."""
+    states = {type(c).__name__: c.state_dict() for c in trainer.callbacks if hasattr(c, "state_dict")}
+    return {name: state for name, state in states.items() if state}
 
 
 def random_state(trainer: Any) -> list[Tensor]:
@@ -79,6 +94,10 @@ def _differences(trainer: Any, saved: dict[str, Any]) -> list[str]:
         found.append(f"the optimizer: it holds {kind['optimizer']}, this is {type(trainer.optimizer).__name__}")
     if (saved["scheduler"] is None) != (trainer.scheduler is None):
         found.append(f"the schedule: it has {'none' if saved['scheduler'] is None else 'one'}, unlike this run")
+    theirs, ours = set(saved.get("callbacks", {})), set(_callback_states(trainer))
+    found += [f"{name}: {'not in this run' if name in theirs else 'missing from it'}" for name in sorted(theirs ^ ours)]
+    if bool(saved.get("scaler")) != trainer.scaler.is_enabled():
+        found.append(f"the precision: it was {'' if saved.get('scaler') else 'not '}made in float16")
     for name in {**saved["settings"], **trainer.settings}:
         theirs, ours = saved["settings"].get(name), trainer.settings.get(name)
         if theirs != ours:

@@ -60,7 +60,7 @@ def _culprit(trainer: Any, inputs: Tensor, targets: Tensor) -> str:
     operator = ""
     try:
         with detect_anomaly():
-            trainer.loss_fn(trainer.model(inputs), targets).backward()
+            trainer.loss(inputs, targets).backward()
     except RuntimeError as error:
         operator = f" On the way back: {error}."
     finally:

@@ -6,11 +6,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from minidl import random, serialization
+from minidl import dtypes, random, serialization
+from minidl.amp import GradScaler, autocast
 from minidl.nn import functional as F
 from minidl.optim.lr_scheduler import ReduceLROnPlateau
 from minidl.tensor import Tensor
@@ -34,8 +36,15 @@ class Trainer:
         train_loader: an iterable of (inputs, targets). That of a :class:`minidl.data.DataLoader` can be resumed in the
             middle of an epoch.
         test_loader: what to measure after every epoch, if anything.
-        loss_fn: (output, targets) → the mean loss of the batch, a scalar.
-        scheduler: a learning-rate schedule, stepped after every epoch.
+        loss_fn: (output, targets) → the mean loss of the batch, a scalar; with label smoothing, for one,
+            ``nn.CrossEntropyLoss(label_smoothing=0.1)``.
+        test_loss_fn: the loss to measure on the test loader, if another.
+        scheduler: a learning-rate schedule, stepped after every epoch, or after every step of the optimiser.
+        schedule_every: "epoch" or "step".
+        accumulate: the optimiser steps once for so many batches, along the gradient of their common mean: large batches
+            in little memory. (Batch norm still sees each batch by itself.)
+        precision: "float32", or "float16" or "bfloat16" for mixed precision: :class:`minidl.autocast` and, for float16, a
+            :class:`minidl.amp.GradScaler`, which skips steps whose gradients overflow.
         folder: where ``checkpoint.safetensors`` and ``model.safetensors`` are kept up to date; None keeps nothing.
         callbacks: :class:`minidl.train.Callback` objects, called in this order.
         settings: numbers and words that decide the run (batch size, seed, …). They are kept with the checkpoint, and
@@ -45,6 +54,8 @@ class Trainer:
     ----------
     epoch       epochs finished
     step        batches finished of the present epoch
+    updates     steps of the optimiser in all
+    stopping    set by a callback, it ends training after the present epoch
     history     a dict of measurements an epoch: epoch, train_loss, test_loss, test_accuracy, lr, seconds,
                 images_per_second
     evaluation  the latest :class:`Evaluation`
@@ -61,21 +72,31 @@ class Trainer:
         test_loader: Iterable | None = None,
         *,
         loss_fn: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        test_loss_fn: Callable[[Tensor, Tensor], Tensor] | None = None,
         scheduler: Any = None,
+        schedule_every: str = "epoch",
+        accumulate: int = 1,
+        precision: str = "float32",
         folder: str | os.PathLike | None = None,
         callbacks: Iterable[Any] = (),
         settings: dict[str, Any] | None = None,
     ) -> None:
+        _check(schedule_every, accumulate, precision, scheduler)
         self.model, self.optimizer, self.scheduler, self.loss_fn = model, optimizer, scheduler, loss_fn
+        self.test_loss_fn = test_loss_fn or loss_fn
+        self.schedule_every, self.accumulate, self.precision = schedule_every, accumulate, precision
+        self.scaler = GradScaler(enabled=precision == "float16")
         self.train_loader, self.test_loader = train_loader, test_loader
         self.folder = None if folder is None else Path(folder)
         self.callbacks, self.settings = list(callbacks), dict(settings or {})
-        self.epochs = self.epoch = self.step = 0
+        self.epochs = self.epoch = self.step = self.updates = 0
+        self.stopping = False
         self.loss_sum, self.seen = 0.0, 0  # of the present epoch
         self.history: list[dict[str, Any]] = []
         self.evaluation: Evaluation | None = None
         self._epoch_began_with: list[Tensor] = []  # the random numbers' state
         self._resumed_with: list[Tensor] = []
+        self._pending = [0, 0]  # batches and samples whose gradients wait for the optimiser
 
     # ------------------------------------------------------------------------------------------------------- training
 
@@ -91,11 +112,11 @@ class Trainer:
         """
         if epochs < 0:
             raise ValueError(f"epochs must not be negative, but got {epochs}")
-        self.epochs = epochs
+        self.epochs, self.stopping = epochs, False
         with hold_interrupts() as interrupted:
             self._tell("on_fit_begin")
             try:
-                while self.epoch < epochs:
+                while self.epoch < epochs and not self.stopping:
                     self._train_epoch(interrupted)
                 self._finish()
             finally:
@@ -105,12 +126,14 @@ class Trainer:
     def _train_epoch(self, interrupted: Callable[[], bool]) -> None:
         began, seen_before = time.perf_counter(), self.seen
         self.model.train()
+        self._pending = [0, 0]
         self._tell("on_epoch_begin")
         for batch in self._batches():
             self._train_step(*batch)
             self._tell("on_step_end")
-            if interrupted():
+            if interrupted() and not self._pending[0]:
                 self._stop()
+        self._update()
         if not self.seen:
             raise ValueError("the training loader gave no batch: is its data set empty, or smaller than one batch?")
         seconds = time.perf_counter() - began
@@ -132,21 +155,52 @@ class Trainer:
         if interrupted():
             self._stop()
 
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch, in the precision of training."""
+        if self.precision == "float32":
+            return self.loss_fn(self.model(inputs), targets)
+        with autocast(inputs.device.type, getattr(dtypes, self.precision)):
+            output = self.model(inputs)
+        return self.loss_fn(output.float(), targets)
+
     def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
         inputs, targets = beside(self.model, inputs, targets)
-        before = random.get_rng_state()
-        self.optimizer.zero_grad()
-        loss = self.loss_fn(self.model(inputs), targets)
+        before, samples = random.get_rng_state(), targets.shape[0]
+        if not self._pending[0]:
+            self.optimizer.zero_grad()
+        loss = self.loss(inputs, targets)
         value = loss.item()
         if not math.isfinite(value):
             raise explain(self, f"the loss is {value}", inputs, targets, before)
-        loss.backward()
-        if not all_finite(self.model):
+        # Of several batches the sum is gathered, and _update divides: the last ones may be fewer, and smaller.
+        self.scaler.scale(loss if self.accumulate == 1 else loss * samples).backward()
+        if not self.scaler.is_enabled() and not all_finite(self.model):
             raise explain(self, "a gradient is not finite", inputs, targets, before)
-        self.optimizer.step()
+        self._pending = [self._pending[0] + 1, self._pending[1] + samples]
         self.step += 1
-        self.loss_sum += value * targets.shape[0]
-        self.seen += targets.shape[0]
+        self.loss_sum += value * samples
+        self.seen += samples
+        if self._pending[0] == self.accumulate:
+            self._update()
+
+    def _update(self) -> None:
+        """One step of the optimiser, along the gradients gathered since the last."""
+        batches, samples = self._pending
+        if not batches:
+            return
+        self._pending = [0, 0]
+        self.scaler.unscale_(self.optimizer)
+        if self.accumulate > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.div_(samples)
+        self._tell("on_gradients")
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.updates += 1
+        if self.scheduler is not None and self.schedule_every == "step":
+            self.scheduler.step()
+        self._tell("on_update")
 
     def _batches(self) -> Iterator[Any]:
         """The batches of the present epoch; after a resume, those that are left of it, in the same order."""
@@ -161,7 +215,7 @@ class Trainer:
         return iter(self.train_loader)
 
     def _step_schedule(self, row: dict[str, Any]) -> None:
-        if self.scheduler is None:
+        if self.scheduler is None or self.schedule_every == "step":
             return
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(row.get("test_loss", row["train_loss"]))
@@ -185,7 +239,17 @@ class Trainer:
         loader = self.test_loader if loader is None else loader
         if loader is None:
             raise ValueError("evaluate needs a loader: the trainer was made without a test_loader")
-        return evaluate(self.model, loader, self.loss_fn)
+        with self.shown_weights():
+            return evaluate(self.model, loader, self.test_loss_fn)
+
+    @contextmanager
+    def shown_weights(self) -> Iterator[None]:
+        """A block in which the model has the weights to measure and to keep, which callbacks may have put there."""
+        self._tell("on_evaluate_begin")
+        try:
+            yield
+        finally:
+            self._tell("on_evaluate_end")
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
@@ -205,7 +269,8 @@ class Trainer:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         serialization.save(checkpoint.state(self), self.checkpoint_path)
-        serialization.save_file(self.model.state_dict(), self.folder / "model.safetensors")
+        with self.shown_weights():
+            serialization.save_file(self.model.state_dict(), self.folder / "model.safetensors")
 
     def resume(self, path: str | os.PathLike | None = None) -> Trainer:
         """Go on from a checkpoint (the folder's own if None); nothing is changed if it does not fit.
@@ -216,3 +281,14 @@ class Trainer:
         """
         checkpoint.restore(self, self.checkpoint_path if path is None else Path(path))
         return self
+
+
+def _check(schedule_every: str, accumulate: int, precision: str, scheduler: Any) -> None:
+    if schedule_every not in ("epoch", "step"):
+        raise ValueError(f"schedule_every is 'epoch' or 'step', not {schedule_every!r}")
+    if schedule_every == "step" and isinstance(scheduler, ReduceLROnPlateau):
+        raise ValueError("ReduceLROnPlateau goes by the loss of an epoch: schedule_every must be 'epoch'")
+    if precision not in ("float32", "float16", "bfloat16"):
+        raise ValueError(f"precision is 'float32', 'float16' or 'bfloat16', not {precision!r}")
+    if accumulate < 1:
+        raise ValueError(f"accumulate must be at least 1, but got {accumulate}")

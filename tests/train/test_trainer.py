@@ -231,7 +231,7 @@ def test_a_loss_that_is_not_finite(tmp_path, spoil, words):
         trainer.fit(3)
     assert (caught.value.epoch, caught.value.step) == (2, 4)
     kept = minidl.load(tmp_path / "a" / "checkpoint.safetensors")
-    assert kept["progress"] == {"epoch": 1, "step": 0, "loss_sum": 0.0, "seen": 0}
+    assert kept["progress"] == {"epoch": 1, "step": 0, "loss_sum": 0.0, "seen": 0, "updates": 7}
     assert all(np.isfinite(t.numpy()).all() for t in kept["model"].values())
 
 
