@@ -215,6 +215,8 @@ def transformer(library: Any) -> Step:
         for i, p in enumerate(layer.parameters()):
             if p.ndim > 1:
                 p.copy_(_tensor(library, p.shape, p.shape[1] ** -0.5, seed=i))
+        layer.linear1.bias.zero_()
+        layer.linear2.bias.zero_()
     optimizer = library.optim.AdamW(layer.parameters(), lr=1e-4)
     x, y = _tensor(library, (8, 128, 256)), _tensor(library, (8, 128, 256), seed=1)
 

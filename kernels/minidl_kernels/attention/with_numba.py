@@ -15,39 +15,43 @@ from minidl_kernels.compiled import compiled, exp, largest, takes
 
 @compiled
 def _exponentials(scores, first, causal, sums, tops):
-    for i in range(scores.shape[0]):
-        seen = min(first + i + 1, scores.shape[1]) if causal else scores.shape[1]
-        top = largest(scores[i, :seen])
-        if top == -np.inf:
-            top = np.float32(0)
-        total = np.float32(0)
-        for j in range(seen):
-            e = exp(scores[i, j] - top)
-            scores[i, j] = e
-            total += e
-        for j in range(seen, scores.shape[1]):
-            scores[i, j] = np.float32(0)
-        sums[i] = total
-        tops[i] = top
+    for h in range(scores.shape[0]):
+        for i in range(scores.shape[1]):
+            row = scores[h, i]
+            seen = min(first + i + 1, row.size) if causal else row.size
+            top = largest(row[:seen])
+            if top == -np.inf:
+                top = np.float32(0)
+            total = np.float32(0)
+            for j in range(seen):
+                e = exp(row[j] - top)
+                row[j] = e
+                total += e
+            for j in range(seen, row.size):
+                row[j] = np.float32(0)
+            sums[h, i] = total
+            tops[h, i] = top
 
 
 @compiled
 def _score_gradients(scores, gradients, lse, delta, first, causal):
-    for i in range(scores.shape[0]):
-        seen = min(first + i + 1, scores.shape[1]) if causal else scores.shape[1]
-        shift = np.float32(0) if lse[i] == -np.inf else lse[i]
-        d = delta[i]
-        for j in range(seen):
-            weight = exp(scores[i, j] - shift)
-            scores[i, j] = weight
-            gradients[i, j] = (gradients[i, j] - d) * weight
-        for j in range(seen, scores.shape[1]):
-            scores[i, j] = np.float32(0)
-            gradients[i, j] = np.float32(0)
+    for h in range(scores.shape[0]):
+        for i in range(scores.shape[1]):
+            row, slope = scores[h, i], gradients[h, i]
+            seen = min(first + i + 1, row.size) if causal else row.size
+            shift = np.float32(0) if lse[h, i] == -np.inf else lse[h, i]
+            d = delta[h, i]
+            for j in range(seen):
+                weight = exp(row[j] - shift)
+                row[j] = weight
+                slope[j] = (slope[j] - d) * weight
+            for j in range(seen, row.size):
+                row[j] = np.float32(0)
+                slope[j] = np.float32(0)
 
 
 def _sums_and_tops(scores: Any, first: int, causal: bool) -> tuple[Any, Any]:
-    sums, tops = np.empty(len(scores), np.float32), np.empty(len(scores), np.float32)
+    sums, tops = (np.empty(scores.shape[:2], np.float32) for _ in range(2))
     _exponentials(scores, first, causal, sums, tops)
     return sums, tops
 

@@ -52,84 +52,119 @@ def backward(
 
 
 def exponentials(scores: Any, first: int, causal: bool) -> tuple[Any, Any]:
-    """Scores of a block of queries, from number ``first`` on, become e^(s - m), m each row's largest; the sums, and m."""
+    """Scores (heads, queries, keys), the queries from number ``first`` on, become e^(s - m), m each row's largest; the
+    rows' sums, and m."""
     if causal:
         hide_later(scores, first)
-    largest = scores.max(1)
+    largest = scores.max(-1)
     largest[largest == -np.inf] = 0  # of a query that sees nothing
-    np.subtract(scores, largest[:, None], out=scores)
+    np.subtract(scores, largest[..., None], out=scores)
     np.exp(scores, out=scores)
-    return scores.sum(1), largest
+    return scores.sum(-1), largest
 
 
 def score_gradients(scores: Any, gradients: Any, lse: Any, delta: Any, first: int, causal: bool) -> None:
-    """Scores become probabilities, and the gradients of probabilities become those of scores."""
+    """Scores (heads, queries, keys) become probabilities, and the gradients of probabilities become those of scores."""
     if causal:
         hide_later(scores, first)
-    np.subtract(scores, np.where(lse == -np.inf, 0, lse)[:, None], out=scores)
+    np.subtract(scores, np.where(lse == -np.inf, 0, lse)[..., None], out=scores)
     np.exp(scores, out=scores)
-    np.subtract(gradients, delta[:, None], out=gradients)
+    np.subtract(gradients, delta[..., None], out=gradients)
     np.multiply(gradients, scores, out=gradients)
 
 
 def hide_later(scores: Any, first: int) -> None:
     """-inf where a key comes later than the query, the rows' first being number ``first``."""
-    rows, columns = scores.shape
+    rows, columns = scores.shape[-2:]
     if columns > first:
         xp = namespace(scores)
         later = xp.arange(first, columns)[None, :] > xp.arange(first, first + rows)[:, None]
-        scores[:, first:][later] = -np.inf
+        scores[..., first:][..., later] = -np.inf
 
 
 # ------------------------------------------------------------------------------------------------------------- drivers
 
 
-class Head:
-    """The blocks of one head: which queries, which keys they may see, masks and dropout."""
+class Blocks:
+    """How the work is cut: into pieces, of some sequences or of some heads of one, and each into blocks of queries.
 
-    def __init__(self, shape: tuple, keys: int, mask: Any, causal: bool, p: float, seed: int, like: Any) -> None:
-        self.b, self.h, self.queries, _ = shape
-        self.keys, self.causal, self.p, self.seed = keys, causal, p, seed
-        self.xp, self.wide = namespace(like), widen(like.dtype)
-        self.mask = None if mask is None else self.xp.broadcast_to(mask, (*shape[:3], keys))
-        self.step = min(max(BLOCK // max(keys, 1), 32), 256)
+    Heads are seen as (groups, heads of a group): those of a group meet the same keys, in one product. A block has about
+    BLOCK scores: many short sequences together, or few queries of a long one.
+    """
 
-    def blocks(self) -> list[tuple[int, int, int]]:
-        """(first query, end, end of the keys)."""
-        starts = range(0, self.queries, self.step)
-        ends = [min(t + self.step, self.queries) for t in starts]
-        return [(t, end, min(end, self.keys) if self.causal else self.keys) for t, end in zip(starts, ends)]
+    def __init__(self, q: Any, k: Any, mask: Any, causal: bool, p: float, seed: int) -> None:
+        self.batch, heads, self.queries, _ = q.shape
+        self.groups, self.keys = k.shape[1:3]
+        self.each = heads // max(self.groups, 1)
+        self.causal, self.p, self.seed = causal, p, seed
+        self.xp, self.wide = namespace(q), widen(q.dtype)
+        self.mask = None if mask is None else self.split(self.xp.broadcast_to(mask, (*q.shape[:3], self.keys)))
+        self.shared = isinstance(q, np.ndarray) and self.batch * self.groups >= get_num_threads()
 
-    def scores(self, q: Any, k: Any, b: int, h: int, t: int, end: int, last: int, scratch: Scratch) -> Any:
-        """The scaled, masked scores of a block (end - t, last), but for causality."""
-        scores = self.xp.matmul(q[t:end], k[:last].T, out=scratch("scores", (end - t, last), q))
+    def split(self, x: Any) -> Any:
+        """(B, H, …) as (B, G, H / G, …)."""
+        return x.reshape((self.batch, self.groups, self.each, *x.shape[2:]))
+
+    def pieces(self) -> list[tuple[slice, slice]]:
+        """Which sequences and which groups are computed together."""
+        together = max(BLOCK // max(self.each * self.queries * self.keys, 1), 1)
+        if self.shared:
+            together = min(together, -(-self.batch * self.groups // get_num_threads()))
+        if together < self.groups:
+            parts = slices(self.groups, -(-self.groups // together))
+            return [(slice(b, b + 1), part) for b in range(self.batch) for part in parts]
+        return [(part, slice(self.groups)) for part in slices(self.batch, -(-self.batch * self.groups // together))]
+
+    def blocks(self) -> list[tuple[slice, int]]:
+        """The queries, and the end of the keys that they may see."""
+        step = min(max(BLOCK // max(self.keys * self.each, 1), 32), 256)
+        step = self.queries if self.each * self.queries * self.keys <= BLOCK else step
+        ends = [(t, min(t + step, self.queries)) for t in range(0, self.queries, max(step, 1))]
+        return [(slice(t, end), min(end, self.keys) if self.causal else self.keys) for t, end in ends]
+
+    def each_piece(self, function: Callable[[tuple[slice, slice], Scratch], None]) -> None:
+        """``function(piece, scratch)``; on several threads, each with BLAS for itself, if there are pieces enough."""
+        pieces = self.pieces()
+
+        def run(some: slice) -> None:
+            scratch = Scratch()
+            for piece in pieces[some]:
+                function(piece, scratch)
+
+        with one_blas_thread(self.shared):
+            in_parallel(run, slices(len(pieces), None if self.shared else 1))
+
+    def flat(self, x: Any, factor: Any = None) -> Any:
+        """(sequences, groups, heads, rows, values) as (pairs, heads · rows, values), contiguous and wide enough."""
+        x = self.xp.ascontiguousarray(x, self.wide) if factor is None else self.xp.multiply(x, factor, dtype=self.wide)
+        return x.reshape((x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], x.shape[4]))
+
+    def scores(self, piece: tuple, rows: slice, q: Any, k: Any, scratch: Scratch) -> Any:
+        """The scaled, masked scores (pairs, heads · rows, keys) of a block, but for causality."""
+        scores = self.xp.matmul(q, k.swapaxes(1, 2), out=scratch("scores", (*q.shape[:2], k.shape[1]), q))
         if self.mask is not None:
-            seen = self.mask[b, h, t:end, :last]
+            seen = self.mask[*piece, :, rows, : k.shape[1]]
+            whole = scores.reshape(seen.shape)
             if seen.dtype == bool:
-                scores[~seen] = -np.inf
+                whole[~seen] = -np.inf
             else:
-                scores += seen
+                whole += seen
         return scores
 
-    def kept(self, b: int, h: int, t: int, end: int, last: int) -> Any:
-        """What dropout multiplies the probabilities of a block by."""
-        first = ((b * self.h + h) * self.queries + t) * self.keys
-        numbers = uniform(first, (end - t) * self.keys, self.seed, self.xp).reshape(end - t, self.keys)[:, :last]
-        return (numbers >= np.float32(self.p)) * self.wide.type(1 / (1 - self.p) if self.p < 1 else 0)
+    def by_head(self, scores: Any, rows: slice) -> Any:
+        """(pairs, heads · rows, keys) as (heads, rows, keys)."""
+        return scores.reshape((-1, rows.stop - rows.start, scores.shape[2]))
 
-
-def _each_group(function: Callable[[int, int, Scratch], None], batch: int, groups: int, like: Any) -> None:
-    """``function(b, group, scratch)``; on several threads, each with BLAS for itself, if there are groups enough."""
-    pairs = [(b, i) for b in range(batch) for i in range(groups)]
-    shared = isinstance(like, np.ndarray) and len(pairs) >= get_num_threads()
-
-    def run(some: slice) -> None:
-        scratch = Scratch()
-        for b, i in pairs[some]:
-            function(b, i, scratch)
-
-    with one_blas_thread(shared):
-        in_parallel(run, slices(len(pairs), None if shared else 1))
+    def kept(self, piece: tuple, rows: slice, last: int) -> Any:
+        """What dropout multiplies the probabilities (heads, rows, keys) of a block by."""
+        xp, heads = self.xp, self.groups * self.each
+        numbers = []
+        for b in range(*piece[0].indices(self.batch)):
+            groups = range(*piece[1].indices(self.groups))
+            for h in range(groups[0] * self.each, (groups[-1] + 1) * self.each):
+                first, count = ((b * heads + h) * self.queries + rows.start) * self.keys, rows.stop - rows.start
+                numbers.append(uniform(first, count * self.keys, self.seed, xp).reshape(count, self.keys)[:, :last])
+        return (xp.stack(numbers) >= np.float32(self.p)) * self.wide.type(1 / (1 - self.p) if self.p < 1 else 0)
 
 
 def forward_with(
@@ -137,27 +172,31 @@ def forward_with(
 ) -> tuple[Any, Any]:
     """Forward, with the part between the two products given."""
     xp, wide = namespace(q), widen(q.dtype)
-    (b, h, t, _), groups, keys, e = q.shape, k.shape[1], k.shape[2], v.shape[3]
-    y, lse = xp.empty((b, h, t, e), q.dtype), xp.empty((b, h, t), wide)
-    head = Head(q.shape, keys, mask, causal, p, seed, q)
+    cut = Blocks(q, k, mask, causal, p, seed)
+    result, lse = _as(q, (*q.shape[:3], v.shape[3])), xp.empty(q.shape[:3], wide)
+    queries, y, logs = cut.split(q), cut.split(result), cut.split(lse)
 
-    def of_group(i: int, group: int, scratch: Scratch) -> None:
-        ks, vs = (xp.ascontiguousarray(a[i, group], wide) for a in (k, v))
-        for j in range(group * (h // groups), (group + 1) * (h // groups)):
-            qs = xp.multiply(q[i, j], wide.type(scale), dtype=wide)
-            for begin, end, last in head.blocks():
-                weights = head.scores(qs, ks, i, j, begin, end, last, scratch)
-                if not last:
-                    y[i, j, begin:end], lse[i, j, begin:end] = 0, -np.inf
-                    continue
-                sums, largest = exponentials(weights, begin, causal)
-                if p:
-                    weights *= head.kept(i, j, begin, end, last)
-                y[i, j, begin:end] = (weights @ vs[:last]) / xp.where(sums == 0, 1, sums)[:, None]
-                lse[i, j, begin:end] = largest + xp.log(sums)
+    def of_piece(piece: tuple, scratch: Scratch) -> None:
+        ks, vs = (cut.flat(a[*piece][:, :, None]) for a in (k, v))
+        for rows, last in cut.blocks():
+            into, into_lse = y[*piece, :, rows], logs[*piece, :, rows]
+            if not last:
+                into[...], into_lse[...] = 0, -np.inf
+                continue
+            weights = cut.scores(
+                piece, rows, cut.flat(queries[*piece, :, rows], wide.type(scale)), ks[:, :last], scratch
+            )
+            by_head = cut.by_head(weights, rows)
+            sums, largest = exponentials(by_head, rows.start, causal)
+            if p:
+                by_head *= cut.kept(piece, rows, last)
+            into[...] = (weights @ vs[:, :last]).reshape(into.shape) / xp.where(sums == 0, 1, sums).reshape(
+                (*into.shape[:-1], 1)
+            )
+            into_lse[...] = (largest + xp.log(sums)).reshape(into_lse.shape)
 
-    _each_group(of_group, b, groups, q)
-    return y, lse
+    cut.each_piece(of_piece)
+    return result, lse
 
 
 def backward_with(
@@ -176,32 +215,41 @@ def backward_with(
 ) -> tuple[Any, Any, Any]:
     """Backward, with the part between the products given."""
     xp, wide = namespace(q), widen(q.dtype)
-    (b, h, _, _), groups, keys = q.shape, k.shape[1], k.shape[2]
-    dq, dk, dv = (xp.empty(a.shape, a.dtype) for a in (q, k, v))
-    head = Head(q.shape, keys, mask, causal, p, seed, q)
+    cut = Blocks(q, k, mask, causal, p, seed)
+    dq, dk, dv = (_as(a, a.shape) for a in (q, k, v))
+    queries, outputs, above, logs, into = (cut.split(a) for a in (q, y, g, lse, dq))
     factor = wide.type(scale)
 
-    def of_group(i: int, group: int, scratch: Scratch) -> None:
-        ks, vs = (xp.ascontiguousarray(a[i, group], wide) for a in (k, v))
+    def of_piece(piece: tuple, scratch: Scratch) -> None:
+        ks, vs = (cut.flat(a[*piece][:, :, None]) for a in (k, v))
         dks, dvs = xp.zeros_like(ks), xp.zeros_like(vs)
-        for j in range(group * (h // groups), (group + 1) * (h // groups)):
-            qs = xp.multiply(q[i, j], factor, dtype=wide)
-            gs = xp.ascontiguousarray(g[i, j], wide)
-            delta = (gs * y[i, j]).sum(1)
-            for begin, end, last in head.blocks():
-                weights = head.scores(qs, ks, i, j, begin, end, last, scratch)
-                gradients = xp.matmul(gs[begin:end], vs[:last].T, out=scratch("gradients", weights.shape, weights))
-                kept = head.kept(i, j, begin, end, last) if p else None
-                if kept is not None:
-                    gradients *= kept
-                rows = slice(begin, end)
-                score_gradients(weights, gradients, lse[i, j, rows], delta[rows], begin, causal)
-                dq[i, j, rows] = (gradients @ ks[:last]) * factor
-                dks[:last] += gradients.T @ qs[rows]
-                if kept is not None:
-                    weights *= kept
-                dvs[:last] += weights.T @ gs[rows]
-        dk[i, group], dv[i, group] = dks, dvs
+        for rows, last in cut.blocks():
+            block = (*piece, slice(None), rows)
+            qs, gs = cut.flat(queries[block], factor), cut.flat(above[block])
+            delta = (gs * cut.flat(outputs[block])).sum(-1)
+            weights = cut.scores(piece, rows, qs, ks[:, :last], scratch)
+            gradients = xp.matmul(gs, vs[:, :last].swapaxes(1, 2), out=scratch("gradients", weights.shape, weights))
+            by_head, gradients_by_head = cut.by_head(weights, rows), cut.by_head(gradients, rows)
+            kept = cut.kept(piece, rows, last) if p else None
+            if kept is not None:
+                gradients_by_head *= kept
+            heads = by_head.shape[:2]
+            logs_by_head = xp.ascontiguousarray(logs[block]).reshape(heads)
+            score_gradients(by_head, gradients_by_head, logs_by_head, delta.reshape(heads), rows.start, causal)
+            into[block] = ((gradients @ ks[:, :last]) * factor).reshape(into[block].shape)
+            dks[:, :last] += gradients.swapaxes(1, 2) @ qs
+            if kept is not None:
+                by_head *= kept
+            dvs[:, :last] += weights.swapaxes(1, 2) @ gs
+        for target, found in ((dk, dks), (dv, dvs)):
+            target[*piece] = found.reshape(target[*piece].shape)
 
-    _each_group(of_group, b, groups, q)
+    cut.each_piece(of_piece)
     return dq, dk, dv
+
+
+def _as(x: Any, shape: tuple[int, ...]) -> Any:
+    """An empty array whose axes lie in memory in the order in which those of ``x`` do."""
+    order = np.argsort([-abs(stride) for stride in x.strides], kind="stable")
+    made = namespace(x).empty([shape[axis] for axis in order], x.dtype)
+    return made.transpose([int(axis) for axis in np.argsort(order)])
