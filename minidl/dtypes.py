@@ -39,7 +39,7 @@ class dtype:
         return f"minidl.{self.name}"
 
     def __reduce__(self):
-        return _named, (self.name,)
+        return named, (self.name,)
 
 
 float16 = dtype("float16", np.float16, dtype.FLOATING)
@@ -73,7 +73,8 @@ def bfloat16_or_none() -> dtype | None:
     return found
 
 
-def _named(name: str) -> dtype:
+def named(name: str) -> dtype:
+    """The type of this name, such as "float16"."""
     if name == "bfloat16":
         bfloat16_or_none()
     return next(d for d in _BY_NUMPY.values() if d.name == name)

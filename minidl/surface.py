@@ -399,5 +399,5 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         found = next((d for d, old in _TYPE_NAMES.items() if old == name), None)
         if found is None:
             raise ValueError(f"invalid type: {dtype!r}; the types are {', '.join(_TYPE_NAMES.values())}")
-        dtype = dtypes._named(found)
+        dtype = dtypes.named(found)
     return to(self, dtype)

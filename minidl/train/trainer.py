@@ -159,7 +159,7 @@ class Trainer:
         """The loss of a batch, in the precision of training."""
         if self.precision == "float32":
             return self.loss_fn(self.model(inputs), targets)
-        with autocast(inputs.device.type, getattr(dtypes, self.precision)):
+        with autocast(inputs.device.type, dtypes.named(self.precision)):
             output = self.model(inputs)
         return self.loss_fn(output.float(), targets)
 

@@ -86,7 +86,7 @@ class Make:
         self.rng = np.random.default_rng(seed)
 
     def floats(self, *shape: int, scale: float = 1.0) -> np.ndarray:
-        return self.rng.standard_normal(shape) * scale
+        return np.asarray(self.rng.standard_normal(shape) * scale)
 
     def ints(self, *shape: int, high: int) -> np.ndarray:
         return self.rng.integers(0, high, shape)

@@ -26,7 +26,7 @@ def cases(s):
         arrays |= {"weight": s.floats(n), "bias": s.floats(n)} if affine else {"weight": None, "bias": None}
         return Case(name, run, reference, arrays, {"eps": 1e-5}, layout, factor, scale=float(n == 2))
 
-    for rows, n in ((1, 2), (3, 37), (2, 1025), (130, 8), (0, 5)):
+    for rows, n in ((1, 2), (3, 37), (2, 1025), (130, 8), (0, 5), (3, 0)):
         yield case(f"{rows}x{n}", rows, n)
         yield case(f"{rows}x{n} plain", rows, n, affine=False)
     for layout in LAYOUTS[1:]:

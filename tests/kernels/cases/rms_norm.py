@@ -18,7 +18,7 @@ def reference(torch, x, g, weight, eps):
 
 
 def cases(s):
-    for rows, n in ((1, 2), (3, 37), (2, 1025), (130, 8), (0, 5), (3, 1)):
+    for rows, n in ((1, 2), (3, 37), (2, 1025), (130, 8), (0, 5), (3, 0), (3, 1)):
         for weight in (None, s.floats(n)):
             arrays = {"x": s.floats(rows, n), "g": s.floats(rows, n), "weight": weight}
             name = f"{rows}x{n} weight={weight is not None}"
