@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import minidl
 from minidl import cli, serialization
+from minidl.cli import common
 from minidl.data.download import DownloadError
 
 FILES = {"metrics.csv", "curves.png", "confusion.png", "mistakes.png", "model.safetensors", "checkpoint.safetensors"}
@@ -32,14 +33,9 @@ def digits(runs, *more, model="mlp"):
 
 @pytest.fixture(autouse=True)
 def screens(monkeypatch):
-    """Consoles that write where the runner listens."""
-    from rich.console import Console
-
-    class Now(Console):
-        """Looks up sys.stdout at every print."""
-
-    monkeypatch.setattr(cli, "console", Now(highlight=False, width=500))
-    monkeypatch.setattr(cli, "errors", Now(stderr=True, highlight=False, width=500))
+    """Consoles wide enough for any sentence."""
+    for console in (common.console, common.errors):
+        monkeypatch.setattr(console, "_width", 500)
 
 
 def test_version():

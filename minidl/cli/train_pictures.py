@@ -1,0 +1,160 @@
+"""``minidl train mnist``: networks that say what a picture shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minidl.cli.common import Debug, one_line_errors, say, train
+from minidl.cli.training import begin, usual_callbacks
+
+
+class Data(StrEnum):
+    mnist = "mnist"
+    fashion = "fashion"
+    digits = "digits"
+
+
+class Model(StrEnum):
+    convnet = "convnet"
+    lenet5 = "lenet5"
+    mlp = "mlp"
+    convnet_bn = "convnet-bn"
+    resnet = "resnet"
+
+
+class OptimizerName(StrEnum):
+    adam = "adam"
+    adamw = "adamw"
+    sgd = "sgd"
+
+
+class Schedule(StrEnum):
+    constant = "constant"
+    cosine = "cosine"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+@train.command("mnist")
+@one_line_errors
+def train_mnist(
+    data: Annotated[Data, typer.Option(help="MNIST, Fashion-MNIST, or scikit-learn's small digits.")] = Data.mnist,
+    model: Annotated[Model, typer.Option(help="The network.")] = Model.convnet,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often to go through the data, in all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pictures in a batch.")] = None,
+    optimizer: Annotated[OptimizerName | None, typer.Option(help="adam has L2, adamw decoupled weight decay.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The learning rate, at its highest.")] = None,
+    schedule: Annotated[Schedule | None, typer.Option(help="How the learning rate goes on.")] = None,
+    warmup: Annotated[float | None, typer.Option(min=0, help="Epochs in which the learning rate rises.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(min=0, help="Of filters and matrices.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Part of the target for all.")] = None,
+    ema: Annotated[float | None, typer.Option(min=0, max=1, help="β of the weights' running mean; 0: none.")] = None,
+    clip_norm: Annotated[float | None, typer.Option(min=0, help="Longest gradient; 0: any.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Batches for one step.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="float16 and bfloat16: mixed precision.")] = None,
+    augment: Annotated[bool | None, typer.Option("--augment/--no-augment", help="Move, turn, flip pictures.")] = None,
+    patience: Annotated[int, typer.Option(min=0, help="Stop after so many epochs without improvement; 0: don't.")] = 0,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
+    name: Annotated[str | None, typer.Option(help="The run's name; data-model if not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    runs_dir: Annotated[Path, typer.Option(help="Where the runs' folders are.")] = Path("runs"),
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load batches.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Train a network on handwritten digits (or clothes), and leave curves and pictures to look at.
+
+    Options that are not given are those of the network's recipe (minidl/train/recipes.py).
+    """
+    from minidl import random
+    from minidl.train import Pictures, recipes
+
+    usual = recipes.recipe_of(model.value)
+    recipe = usual.with_options(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer and optimizer.value,
+        lr=lr,
+        schedule=schedule and schedule.value,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        ema=ema,
+        clip_norm=clip_norm,
+        accumulate=accumulate,
+        precision=precision and precision.value,
+        augment=augment,
+    )
+    data, training, test = _pictures(data)
+    folder = runs_dir / (name or f"{data.value}-{model.value}")
+    random.manual_seed(seed)
+    network = _network(model, training)
+    trainer = recipes.make_trainer(
+        network,
+        recipe,
+        training,
+        test,
+        data=data.value,
+        seed=seed,
+        folder=folder,
+        callbacks=[*usual_callbacks(patience, tensorboard, wandb), Pictures(training.classes)],
+        workers=workers,
+    )
+    begin(trainer, resume)
+    say(
+        f"{len(training):,} pictures to train {type(network).__name__} with, {len(test):,} to test it; on to {recipe.epochs}."
+    )
+    try:
+        trainer.fit(recipe.epochs)
+    except KeyboardInterrupt as stop:
+        told = recipe.flags(beside=replace(usual, epochs=0, batch_size=0, lr=0.0))
+        again = (f" --patience {patience}" if patience else "") + (" --tensorboard" if tensorboard else "")
+        again += (" --wandb" if wandb else "") + (f" --name {name}" if name else "")
+        way = f"minidl train mnist --data {data.value} --model {model.value}{told} --seed {seed}{again}"
+        raise KeyboardInterrupt(
+            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {way} --runs-dir {runs_dir} --resume"
+        ) from None
+    accuracy = f"{trainer.evaluation.accuracy:.2%}" if trainer.evaluation else ""
+    say(
+        f"Done: test accuracy {accuracy}. Look at the pictures in {folder}: curves.png, confusion.png, mistakes.png"
+        + (", filters.png" if (folder / "filters.png").exists() else "")
+        + ". The weights are in model.safetensors; --epochs with a larger number and --resume trains on."
+    )
+
+
+def _pictures(data: Data) -> tuple[Data, Any, Any]:
+    """The data that could be had, its training part and its test part."""
+    from minidl.data import MNIST, Digits, FashionMNIST
+    from minidl.data.download import DownloadError
+    from minidl.data.transforms import ToTensor
+
+    if data is not Data.digits:
+        source = MNIST if data is Data.mnist else FashionMNIST
+        try:
+            return data, source(train=True, transform=ToTensor()), source(train=False, transform=ToTensor())
+        except DownloadError as error:
+            say(f"{source.__name__} is not to be had here. {error}\nTraining on scikit-learn's small digits instead.")
+    return Data.digits, Digits(train=True, transform=ToTensor()), Digits(train=False, transform=ToTensor())
+
+
+def _network(model: Model, pictures: Any) -> Any:
+    from minidl import models
+
+    makers = {
+        Model.convnet: models.ConvNet,
+        Model.lenet5: models.LeNet5,
+        Model.mlp: models.MLP,
+        Model.convnet_bn: models.ConvNetBN,
+        Model.resnet: models.resnet_small,
+    }
+    return makers[model](image_size=tuple(pictures.data.shape[1:]), classes=len(pictures.classes))
