@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minidl.cli.common import Debug, one_line_errors, say, train
+from minidl.cli.common import Debug, console, one_line_errors, say, train
 from minidl.cli.training import begin, usual_callbacks
 
 
@@ -24,6 +24,8 @@ class Model(StrEnum):
     lenet5 = "lenet5"
     mlp = "mlp"
     convnet_bn = "convnet-bn"
+    alexnet = "alexnet"
+    inception = "inception"
     resnet = "resnet"
 
 
@@ -77,7 +79,7 @@ def train_mnist(
     Options that are not given are those of the network's recipe (minidl/train/recipes.py).
     """
     from minidl import random
-    from minidl.train import Pictures, recipes
+    from minidl.train import Pictures, families, recipes
 
     usual = recipes.recipe_of(model.value)
     recipe = usual.with_options(
@@ -98,7 +100,7 @@ def train_mnist(
     data, training, test = _pictures(data)
     folder = runs_dir / (name or f"{data.value}-{model.value}")
     random.manual_seed(seed)
-    network = _network(model, training)
+    network = families.small_network(model.value, training)
     trainer = recipes.make_trainer(
         network,
         recipe,
@@ -132,6 +134,74 @@ def train_mnist(
     )
 
 
+@train.command("families")
+@one_line_errors
+def train_families(
+    data: Annotated[Data, typer.Option(help="MNIST, Fashion-MNIST, or scikit-learn's small digits.")] = Data.fashion,
+    networks: Annotated[str, typer.Option("--models", help="Which networks, with commas; all of them.")] = "",
+    epochs: Annotated[int | None, typer.Option(min=1, help="For all of them; else each recipe's own.")] = None,
+    published: Annotated[bool, typer.Option(help="Also count the networks as published, untrained.")] = True,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
+    runs_dir: Annotated[Path, typer.Option(help="Where the runs' folders are.")] = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Train a small network of each family on the same pictures: parameters, operations, time, accuracy in one table."""
+    from minidl.train import families
+    from minidl.utils.screen import print_wide
+
+    chosen = [name.strip() for name in networks.split(",") if name.strip()] or list(families.SMALL)
+    for name in chosen:
+        if name not in families.SMALL:
+            raise ValueError(f"--models knows {', '.join(families.SMALL)}, not {name!r}")
+    data, training, test = _pictures(data)
+    folder = runs_dir / f"families-{data.value}"
+    rows = []
+    for name in chosen:
+        say(f"{name}:")
+        callbacks = usual_callbacks(0, False, False)
+        run = folder / name
+        try:
+            rows.append(
+                families.train(
+                    name,
+                    training,
+                    test,
+                    data=data.value,
+                    epochs=epochs,
+                    seed=seed,
+                    folder=run,
+                    callbacks=callbacks,
+                    resume=resume,
+                )
+            )
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(f"{stop or 'Stopped.'} The same command with --resume goes on.") from None
+        families.save(rows, folder)
+    if published:
+        with console.status("Counting the published networks…"):
+            rows += [families.describe(name) for name in families.PUBLISHED]
+        families.save(rows, folder)
+    print_wide(console, _table(rows), 100)
+    say(f"The table is in {folder / 'families.json'}, accuracy against operations in {folder / 'families.png'}.")
+
+
+def _table(rows: list[Any]) -> Any:
+    from rich.table import Table
+
+    table = Table("network")
+    for column in ("parameters", "MFLOP a picture", "epochs", "s an epoch", "test accuracy", "best epoch"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        trained = (
+            (str(row.epochs), f"{row.seconds:.1f}", f"{row.accuracy:.2%}", f"{row.best:.2%}")
+            if row.seconds is not None
+            else ("",) * 4
+        )
+        table.add_row(row.name, f"{row.parameters:,}", f"{row.flops / 1e6:,.1f}", *trained)
+    return table
+
+
 def _pictures(data: Data) -> tuple[Data, Any, Any]:
     """The data that could be had, its training part and its test part."""
     from minidl.data import MNIST, Digits, FashionMNIST
@@ -145,16 +215,3 @@ def _pictures(data: Data) -> tuple[Data, Any, Any]:
         except DownloadError as error:
             say(f"{source.__name__} is not to be had here. {error}\nTraining on scikit-learn's small digits instead.")
     return Data.digits, Digits(train=True, transform=ToTensor()), Digits(train=False, transform=ToTensor())
-
-
-def _network(model: Model, pictures: Any) -> Any:
-    from minidl import models
-
-    makers = {
-        Model.convnet: models.ConvNet,
-        Model.lenet5: models.LeNet5,
-        Model.mlp: models.MLP,
-        Model.convnet_bn: models.ConvNetBN,
-        Model.resnet: models.resnet_small,
-    }
-    return makers[model](image_size=tuple(pictures.data.shape[1:]), classes=len(pictures.classes))

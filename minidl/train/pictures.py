@@ -77,6 +77,19 @@ def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
+def draw_families(rows: Sequence[Any], path: Path) -> None:
+    """Accuracy of the best epoch against operations a picture; the larger the dot, the more parameters. ``rows`` are those
+    of :class:`minidl.train.families.Family`."""
+    figure = _figure(7, 4.4)
+    axes = figure.subplots()
+    for row in rows:
+        axes.scatter(row.flops, 100 * row.best, s=20 + row.parameters / 2e3, alpha=0.5)
+        axes.annotate(row.name, (row.flops, 100 * row.best), xytext=(4, 4), textcoords="offset points")
+    axes.set(xscale="log", xlabel="operations a picture (forward)", ylabel="test accuracy, best epoch, %")
+    axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
 def draw_confusion(evaluation: Evaluation, names: Sequence[str], path: Path) -> None:
     """How many samples of each class were taken for which; shaded by the fraction of the row, the diagonal left out."""
     counts = evaluation.confusion

@@ -76,7 +76,7 @@ DEEP = Recipe(
     label_smoothing=0.1,
     augment=True,
 )
-RECIPES = {"resnet": DEEP}
+RECIPES = {"resnet": DEEP, "inception": DEEP}
 
 
 def recipe_of(model: str) -> Recipe:
