@@ -9,8 +9,24 @@ from typing import Any
 import numpy as np
 
 from minidl_kernels.arrays import namespace
+from minidl_kernels.pieces import flattened
 
 CHUNK = 1 << 14  # values of a piece: enough to keep a block busy, few enough to spread a small model over the GPU
+
+
+def together(rows: list[tuple]) -> tuple[list[tuple], list[int], list[int]]:
+    """Of rows of arrays (or None) that belong together: the groups that one launch takes, without the None; their
+    numbers; and the numbers of the others. It takes float32 whose arrays lie alike, groups of one length."""
+    groups, taken, others = [], [], []
+    for i, row in enumerate(rows):
+        group = tuple(a for a in row if a is not None)
+        alike = all(a.dtype == np.float32 for a in group) and flattened(group) is not None
+        if alike and group[0].size and (not groups or len(group) == len(groups[0])):
+            groups.append(group)
+            taken.append(i)
+        else:
+            others.append(i)
+    return groups, taken, others
 
 
 def address(array: Any) -> int:

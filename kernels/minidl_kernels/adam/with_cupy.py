@@ -10,9 +10,8 @@ import math
 
 from minidl_kernels.adam import with_numpy as reference
 from minidl_kernels.arrays import namespace
-from minidl_kernels.chunked import tables
+from minidl_kernels.chunked import tables, together
 from minidl_kernels.cuda_c import CudaSource
-from minidl_kernels.pieces import flattened
 
 source = CudaSource(__file__, "adam.cu")
 THREADS = 256
@@ -35,21 +34,18 @@ def step(
     maximize: bool = False,
 ) -> None:
     """Change every ``x``, ``m``, ``v`` (and ``v_max``) in place by step number ``t`` (the first is 1)."""
-    groups, steps = [], []
-    for x, g, m, v, v_max, t in zip(xs, gs, ms, vs, v_maxs, ts):
-        arrays = (x, g, m, v) if v_max is None else (x, g, m, v, v_max)
-        if any(a.dtype != "float32" for a in arrays) or flattened(arrays) is None:
-            settings = {"weight_decay": weight_decay, "decoupled": decoupled, "maximize": maximize}
-            reference.step([x], [g], [m], [v], [v_max], [t], lr=lr, beta1=beta1, beta2=beta2, eps=eps, **settings)
-        elif x.size:
-            groups.append(arrays)
-            steps.append(t)
+    groups, taken, others = together(list(zip(xs, gs, ms, vs, v_maxs)))
+    if others:
+        rest = ([every[i] for i in others] for every in (xs, gs, ms, vs, v_maxs, ts))
+        settings = {"weight_decay": weight_decay, "decoupled": decoupled, "maximize": maximize}
+        reference.step(*rest, lr=lr, beta1=beta1, beta2=beta2, eps=eps, **settings)
     if not groups:
         return
     addresses, sizes, parameter, first = tables(groups)
     xp = namespace(groups[0][0])
     if len(groups[0]) == 4:  # no v_max: a null pointer
         addresses = xp.concatenate([addresses, xp.zeros((len(groups), 1), addresses.dtype)], 1)
+    steps = [ts[i] for i in taken]
     rates = xp.asarray([lr / (1 - beta1**t) for t in steps], "float32")
     roots = xp.asarray([1 / math.sqrt(1 - beta2**t) for t in steps], "float32")
     shrink, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)

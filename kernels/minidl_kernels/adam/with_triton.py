@@ -16,8 +16,7 @@ import triton.language as tl  # isort: skip
 
 from minidl_kernels.adam import with_cupy as wide
 from minidl_kernels.arrays import namespace
-from minidl_kernels.chunked import CHUNK, tables
-from minidl_kernels.pieces import flattened
+from minidl_kernels.chunked import CHUNK, tables, together
 
 BLOCK = 1024
 
@@ -70,25 +69,22 @@ def step(
     maximize: bool = False,
 ) -> None:
     """Change every ``x``, ``m``, ``v`` (and ``v_max``) in place by step number ``t`` (the first is 1)."""
-    groups, steps = [], []
-    for x, g, m, v, v_max, t in zip(xs, gs, ms, vs, v_maxs, ts):
-        arrays = (x, g, m, v) if v_max is None else (x, g, m, v, v_max)
-        if any(a.dtype != "float32" for a in arrays) or flattened(arrays) is None:
-            settings = {"weight_decay": weight_decay, "decoupled": decoupled, "maximize": maximize}
-            wide.step([x], [g], [m], [v], [v_max], [t], lr=lr, beta1=beta1, beta2=beta2, eps=eps, **settings)
-        elif x.size:
-            groups.append(arrays)
-            steps.append(t)
+    groups, taken, others = together(list(zip(xs, gs, ms, vs, v_maxs)))
+    if others:
+        rest = ([every[i] for i in others] for every in (xs, gs, ms, vs, v_maxs, ts))
+        settings = {"weight_decay": weight_decay, "decoupled": decoupled, "maximize": maximize}
+        wide.step(*rest, lr=lr, beta1=beta1, beta2=beta2, eps=eps, **settings)
     if not groups:
         return
     addresses, sizes, parameter, first = tables(groups)
     xp = namespace(groups[0][0])
+    steps = [ts[i] for i in taken]
     rates = xp.asarray([lr / (1 - beta1**t) for t in steps], "float32")
     roots = xp.asarray([1 / math.sqrt(1 - beta2**t) for t in steps], "float32")
     shrink, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, float(weight_decay))
-    settings = {"ARRAYS": len(groups[0]), "LARGEST": len(groups[0]) == 5, "CHUNK": CHUNK, "B": BLOCK}
+    constants = {"ARRAYS": len(groups[0]), "LARGEST": len(groups[0]) == 5, "CHUNK": CHUNK, "B": BLOCK}
     numbers = (float(beta1), float(beta2), float(eps), float(shrink), decay, -1.0 if maximize else 1.0)
-    launch(adam_step, (len(parameter),), addresses, sizes, parameter, first, rates, roots, *numbers, **settings)
+    launch(adam_step, (len(parameter),), addresses, sizes, parameter, first, rates, roots, *numbers, **constants)
 
 
 def compile_cases(array: Any) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from minidl_kernels.triton_runtime import launch, next_power_of_2
+from minidl_kernels.triton_runtime import launch
 
 import triton  # isort: skip
 import triton.language as tl  # isort: skip
@@ -20,7 +20,7 @@ import triton.language as tl  # isort: skip
 from minidl_kernels.arrays import namespace
 from minidl_kernels.gru import with_numpy as reference
 from minidl_kernels.matmul import with_triton as matmul
-from minidl_kernels.precision import input_precision
+from minidl_kernels.persistent import plan, takes
 from minidl_kernels.triton_functions import tanh
 
 
@@ -203,14 +203,14 @@ def gru_backward(
 
 def forward(xw: Any, h0: Any, w_hh: Any, b_hh: Any) -> tuple[Any, Any, Any]:
     """y (T, B, H), the gates (T, B, 3 H) and hn (T, B, H); xw (T, B, 3 H), h0 (B, H), w_hh (3 H, H), b_hh (3 H) or None."""
-    if not _takes(xw, h0, w_hh):
+    if not takes(xw, h0, w_hh):
         return reference.forward(xw, h0, w_hh, b_hh)
     xp = namespace(xw)
     xw, h0, w_hh = map(xp.ascontiguousarray, (xw, h0, w_hh))
     b_hh = None if b_hh is None else xp.ascontiguousarray(b_hh)
     (T, B, _), H = xw.shape, w_hh.shape[1]
     y, hn, gates = xp.empty((T, B, H), xw.dtype), xp.empty((T, B, H), xw.dtype), xp.empty(xw.shape, xw.dtype)
-    grid, times, constants = _plan(T, B, H, xw.dtype)
+    grid, times, constants = plan(T, B, H, xw.dtype, units=16)
     carry = None if constants["WHOLE"] else xp.empty((B, H), "float32")
     for first, last in times:
         launch(gru_forward, grid, xw, h0, w_hh, b_hh, y, gates, hn, carry, first, last, B, H, **constants)
@@ -219,13 +219,13 @@ def forward(xw: Any, h0: Any, w_hh: Any, b_hh: Any) -> tuple[Any, Any, Any]:
 
 def backward(gy: Any, gates: Any, hn: Any, y: Any, h0: Any, w_hh: Any) -> tuple[Any, Any, Any]:
     """∂xw, the gradient of h W_hhᵀ + b_hh, and ∂h0."""
-    if not _takes(gy, gates, hn, y, h0, w_hh):
+    if not takes(gy, gates, hn, y, h0, w_hh):
         return reference.backward(gy, gates, hn, y, h0, w_hh)
     xp = namespace(gy)
     gy, gates, hn, y, h0, w_hh = map(xp.ascontiguousarray, (gy, gates, hn, y, h0, w_hh))
     T, B, H = gy.shape
     dxw, dhw, dh0 = xp.empty(gates.shape, gates.dtype), xp.empty(gates.shape, gates.dtype), xp.empty_like(h0)
-    grid, times, constants = _plan(T, B, H, gy.dtype)
+    grid, times, constants = plan(T, B, H, gy.dtype, units=16)
     carry = None if constants["WHOLE"] else xp.empty((B, H), "float32")
     for first, last in reversed(times):
         arrays = (gy, gates, hn, y, h0, w_hh, dxw, dhw, dh0, carry)
@@ -233,29 +233,6 @@ def backward(gy: Any, gates: Any, hn: Any, y: Any, h0: Any, w_hh: Any) -> tuple[
     if carry is not None:
         dh0 = (matmul.forward(dhw[0], w_hh) + carry).astype(h0.dtype)
     return dxw, dhw, dh0
-
-
-def _takes(*arrays: Any) -> bool:
-    first = arrays[0]
-    alike = all(x.dtype == first.dtype and x.size > 0 for x in arrays)
-    return alike and first.dtype.kind in "fV" and first.dtype.itemsize <= 4
-
-
-def _plan(T: int, B: int, H: int, dtype: Any) -> tuple[tuple[int, int], list, dict]:
-    """The grid, the steps of each launch, and the kernel's constants."""
-    size, single = max(next_power_of_2(H), 16), dtype.itemsize == 4
-    whole = size <= (64 if single else 128)  # three matrices: 48 or 96 KB of shared memory
-    if whole:
-        rows, units, depth = 16, size, size
-    else:
-        rows, units, depth = (16, 16, 32) if single else (16 if B <= 16 else 32, 32, 64)
-    stages = 1 if whole and size == 128 else 2 if whole or single else 3
-    warps = 8 if whole and size >= (64 if single else 128) else 4
-    grid = (triton.cdiv(B, rows), triton.cdiv(H, units))
-    precision = input_precision() if single else "ieee"
-    constants = {"ROWS": rows, "UNITS": units, "DEPTH": depth, "WHOLE": whole, "PRECISION": precision}
-    times = [(0, T)] if whole else [(t, t + 1) for t in range(T)]
-    return grid, times, constants | {"num_warps": warps, "num_stages": stages}
 
 
 def compile_cases(array: Any) -> Any:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from minidl_kernels.triton_runtime import launch, next_power_of_2
+from minidl_kernels.triton_runtime import launch
 
 import triton  # isort: skip
 import triton.language as tl  # isort: skip
@@ -25,7 +25,7 @@ import triton.language as tl  # isort: skip
 from minidl_kernels.arrays import namespace
 from minidl_kernels.lstm import with_numpy as reference
 from minidl_kernels.matmul import with_triton as matmul
-from minidl_kernels.precision import input_precision
+from minidl_kernels.persistent import plan, takes
 from minidl_kernels.triton_functions import tanh
 
 
@@ -212,13 +212,13 @@ def lstm_backward(
 
 def forward(xw: Any, h0: Any, c0: Any, w_hh: Any) -> tuple[Any, Any, Any]:
     """y, c (T, B, H) and the gates (T, B, 4 H); xw (T, B, 4 H), h0 and c0 (B, H), w_hh (4 H, H)."""
-    if not _takes(xw, h0, c0, w_hh):
+    if not takes(xw, h0, c0, w_hh):
         return reference.forward(xw, h0, c0, w_hh)
     xp = namespace(xw)
     xw, h0, c0, w_hh = map(xp.ascontiguousarray, (xw, h0, c0, w_hh))
     (T, B, _), H = xw.shape, w_hh.shape[1]
     y, c, gates = xp.empty((T, B, H), xw.dtype), xp.empty((T, B, H), xw.dtype), xp.empty(xw.shape, xw.dtype)
-    grid, times, constants = _plan(T, B, H, xw.dtype)
+    grid, times, constants = plan(T, B, H, xw.dtype)
     carry = None if constants["WHOLE"] else xp.empty((B, H), "float32")
     for first, last in times:
         launch(lstm_forward, grid, xw, h0, c0, w_hh, y, c, gates, carry, first, last, B, H, **constants)
@@ -227,42 +227,19 @@ def forward(xw: Any, h0: Any, c0: Any, w_hh: Any) -> tuple[Any, Any, Any]:
 
 def backward(gy: Any, gc: Any, gates: Any, c: Any, c0: Any, w_hh: Any) -> tuple[Any, Any, Any]:
     """∂xw, ∂h0, ∂c0 from the gradient gy of the results, and gc of every cell state (or None)."""
-    if not _takes(gy, gates, c, c0, w_hh):
+    if not takes(gy, gates, c, c0, w_hh):
         return reference.backward(gy, gc, gates, c, c0, w_hh)
     xp = namespace(gy)
     gy, gates, c, c0, w_hh = map(xp.ascontiguousarray, (gy, gates, c, c0, w_hh))
     gc = None if gc is None else xp.ascontiguousarray(gc)
     T, B, H = gy.shape
     dxw, dh0, dc0 = xp.empty(gates.shape, gates.dtype), xp.empty_like(c0), xp.empty_like(c0)
-    grid, times, constants = _plan(T, B, H, gy.dtype)
+    grid, times, constants = plan(T, B, H, gy.dtype)
     carry = None if constants["WHOLE"] else xp.empty((B, H), "float32")
     for first, last in reversed(times):
         arrays = (gy, gc, gates, c, c0, w_hh, dxw, dh0, dc0, carry)
         launch(lstm_backward, grid, *arrays, first, last, T, B, H, **constants)
     return dxw, dh0 if constants["WHOLE"] else matmul.forward(dxw[0], w_hh), dc0
-
-
-def _takes(*arrays: Any) -> bool:
-    first = arrays[0]
-    alike = all(x.dtype == first.dtype and x.size > 0 for x in arrays)
-    return alike and first.dtype.kind in "fV" and first.dtype.itemsize <= 4
-
-
-def _plan(T: int, B: int, H: int, dtype: Any) -> tuple[tuple[int, int], list, dict]:
-    """The grid, the steps of each launch, and the kernel's constants."""
-    size, single = max(next_power_of_2(H), 16), dtype.itemsize == 4
-    whole = size <= (64 if single else 128)  # four matrices: 64 or 128 KB of shared memory
-    if whole:
-        rows, units, depth = 16, size, size
-    else:
-        rows, units, depth = (16, 32, 32) if single else (16 if B <= 16 else 32, 32, 64)
-    stages = 1 if whole and size == 128 else 2 if whole or single else 3
-    warps = 8 if whole and size >= (64 if single else 128) else 4
-    grid = (triton.cdiv(B, rows), triton.cdiv(H, units))
-    precision = input_precision() if single else "ieee"
-    constants = {"ROWS": rows, "UNITS": units, "DEPTH": depth, "WHOLE": whole, "PRECISION": precision}
-    times = [(0, T)] if whole else [(t, t + 1) for t in range(T)]
-    return grid, times, constants | {"num_warps": warps, "num_stages": stages}
 
 
 def compile_cases(array: Any) -> Any:

@@ -12,14 +12,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from minidl_kernels.triton_runtime import launch, next_power_of_2
+from minidl_kernels.triton_runtime import launch
 
 import triton  # isort: skip
 import triton.language as tl  # isort: skip
 
 from minidl_kernels.arrays import namespace
 from minidl_kernels.matmul import with_triton as matmul
-from minidl_kernels.precision import input_precision
+from minidl_kernels.persistent import plan, takes
 from minidl_kernels.rnn import with_numpy as reference
 from minidl_kernels.triton_functions import activate, tanh
 
@@ -128,13 +128,13 @@ def rnn_backward(
 
 def forward(xw: Any, h0: Any, w_hh: Any, nonlinearity: str = "tanh") -> Any:
     """y (T, B, H); xw (T, B, H), h0 (B, H), w_hh (H, H)."""
-    if not _takes(xw, h0, w_hh):
+    if not takes(xw, h0, w_hh):
         return reference.forward(xw, h0, w_hh, nonlinearity)
     xp = namespace(xw)
     xw, h0, w_hh = map(xp.ascontiguousarray, (xw, h0, w_hh))
     T, B, H = xw.shape
     y = xp.empty((T, B, H), xw.dtype)
-    grid, times, constants = _plan(T, B, H, xw.dtype)
+    grid, times, constants = plan(T, B, H, xw.dtype)
     for first, last in times:
         launch(rnn_forward, grid, xw, h0, w_hh, y, first, last, B, H, KIND=nonlinearity, **constants)
     return y
@@ -142,39 +142,16 @@ def forward(xw: Any, h0: Any, w_hh: Any, nonlinearity: str = "tanh") -> Any:
 
 def backward(gy: Any, y: Any, h0: Any, w_hh: Any, nonlinearity: str = "tanh") -> tuple[Any, Any]:
     """∂xw and ∂h0 from the gradient gy of the results y."""
-    if not _takes(gy, y, h0, w_hh):
+    if not takes(gy, y, h0, w_hh):
         return reference.backward(gy, y, h0, w_hh, nonlinearity)
     xp = namespace(gy)
     gy, y, w_hh = map(xp.ascontiguousarray, (gy, y, w_hh))
     T, B, H = gy.shape
     dxw, dh0 = xp.empty((T, B, H), gy.dtype), xp.empty((B, H), gy.dtype)
-    grid, times, constants = _plan(T, B, H, gy.dtype)
+    grid, times, constants = plan(T, B, H, gy.dtype)
     for first, last in reversed(times):
         launch(rnn_backward, grid, gy, y, w_hh, dxw, dh0, first, last, T, B, H, KIND=nonlinearity, **constants)
     return dxw, dh0 if constants["WHOLE"] else matmul.forward(dxw[0], w_hh)
-
-
-def _takes(*arrays: Any) -> bool:
-    first = arrays[0]
-    alike = all(x.dtype == first.dtype and x.size > 0 for x in arrays)
-    return alike and first.dtype.kind in "fV" and first.dtype.itemsize <= 4
-
-
-def _plan(T: int, B: int, H: int, dtype: Any) -> tuple[tuple[int, int], list, dict]:
-    """The grid, the steps of each launch, and the kernel's constants."""
-    size, single = max(next_power_of_2(H), 16), dtype.itemsize == 4
-    whole = size <= (64 if single else 128)  # one matrix: 16 or 32 KB of shared memory
-    if whole:
-        rows, units, depth = 16, size, size
-    else:
-        rows, units, depth = (16, 32, 32) if single else (16 if B <= 16 else 32, 32, 64)
-    stages = 1 if whole and size == 128 else 2 if whole or single else 3
-    warps = 8 if whole and size >= (64 if single else 128) else 4
-    grid = (triton.cdiv(B, rows), triton.cdiv(H, units))
-    precision = input_precision() if single else "ieee"
-    constants = {"ROWS": rows, "UNITS": units, "DEPTH": depth, "WHOLE": whole, "PRECISION": precision}
-    times = [(0, T)] if whole else [(t, t + 1) for t in range(T)]
-    return grid, times, constants | {"num_warps": warps, "num_stages": stages}
 
 
 def compile_cases(array: Any) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from minidl_kernels.arrays import namespace
-from minidl_kernels.chunked import tables
+from minidl_kernels.chunked import tables, together
 from minidl_kernels.cuda_c import CudaSource
-from minidl_kernels.pieces import flattened
 from minidl_kernels.sgd import with_numpy as reference
 
 source = CudaSource(__file__, "sgd.cu")
@@ -28,17 +27,13 @@ def step(
     firsts: Any = (),
 ) -> None:
     """Change every ``x`` (and ``buffer``, which ``first`` starts) in place."""
-    groups, starts = [], []
-    for i, (x, g, buffer) in enumerate(zip(xs, gs, buffers)):
-        first = bool(firsts) and firsts[i]
-        arrays = (x, g) if buffer is None else (x, g, buffer)
-        if any(a.dtype != "float32" for a in arrays) or flattened(arrays) is None:
-            settings: Any = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-            settings |= {"nesterov": nesterov, "maximize": maximize, "firsts": [first]}
-            reference.step([x], [g], [buffer], lr=lr, **settings)
-        elif x.size:
-            groups.append(arrays)
-            starts.append(int(first))
+    firsts = firsts or [False] * len(xs)
+    groups, taken, others = together(list(zip(xs, gs, buffers)))
+    if others:
+        rest = ([every[i] for i in others] for every in (xs, gs, buffers))
+        settings: Any = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        settings |= {"nesterov": nesterov, "maximize": maximize, "firsts": [firsts[i] for i in others]}
+        reference.step(*rest, lr=lr, **settings)
     if not groups:
         return
     addresses, sizes, parameter, first = tables(groups)
@@ -49,6 +44,6 @@ def step(
         "sgd_step",
         (len(parameter),),
         (THREADS,),
-        *(addresses, sizes, parameter, first, xp.asarray(starts, "int32")),
+        *(addresses, sizes, parameter, first, xp.asarray([int(firsts[i]) for i in taken], "int32")),
         *(lr, momentum, 1 - dampening, weight_decay, -1.0 if maximize else 1.0, nesterov),
     )

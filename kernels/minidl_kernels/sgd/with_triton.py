@@ -11,8 +11,7 @@ import triton  # isort: skip
 import triton.language as tl  # isort: skip
 
 from minidl_kernels.arrays import namespace
-from minidl_kernels.chunked import CHUNK, tables
-from minidl_kernels.pieces import flattened
+from minidl_kernels.chunked import CHUNK, tables, together
 from minidl_kernels.sgd import with_cupy as wide
 
 BLOCK = 1024
@@ -57,24 +56,20 @@ def step(
     firsts: Any = (),
 ) -> None:
     """Change every ``x`` (and ``buffer``, which ``first`` starts) in place."""
-    groups, starts = [], []
-    for i, (x, g, buffer) in enumerate(zip(xs, gs, buffers)):
-        first = bool(firsts) and firsts[i]
-        arrays = (x, g) if buffer is None else (x, g, buffer)
-        if any(a.dtype != "float32" for a in arrays) or flattened(arrays) is None:
-            settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-            settings |= {"nesterov": nesterov, "maximize": maximize, "firsts": [first]}
-            wide.step([x], [g], [buffer], lr=lr, **settings)
-        elif x.size:
-            groups.append(arrays)
-            starts.append(int(first))
+    firsts = firsts or [False] * len(xs)
+    groups, taken, others = together(list(zip(xs, gs, buffers)))
+    if others:
+        rest = ([every[i] for i in others] for every in (xs, gs, buffers))
+        settings: Any = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        settings |= {"nesterov": nesterov, "maximize": maximize, "firsts": [firsts[i] for i in others]}
+        wide.step(*rest, lr=lr, **settings)
     if not groups:
         return
     addresses, sizes, parameter, first = tables(groups)
-    begun = namespace(groups[0][0]).asarray(starts, "int32")
+    begun = namespace(groups[0][0]).asarray([int(firsts[i]) for i in taken], "int32")
     numbers = (float(lr), float(momentum), float(1 - dampening), float(weight_decay), -1.0 if maximize else 1.0)
-    settings = {"BUFFER": len(groups[0]) == 3, "NESTEROV": bool(nesterov), "CHUNK": CHUNK, "B": BLOCK}
-    launch(sgd_step, (len(parameter),), addresses, sizes, parameter, first, begun, *numbers, **settings)
+    constants = {"BUFFER": len(groups[0]) == 3, "NESTEROV": bool(nesterov), "CHUNK": CHUNK, "B": BLOCK}
+    launch(sgd_step, (len(parameter),), addresses, sizes, parameter, first, begun, *numbers, **constants)
 
 
 def compile_cases(array: Any) -> Any:
