@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl import backends
-from minidl.bench import cases
+from minidl.bench import cases, ladder
 from minidl_kernels import compile_check
 
 LANGUAGES = {".py": "python", ".cu": "cuda", ".cuh": "cuda", ".h": "cpp"}
@@ -90,6 +90,10 @@ def print_page(room: str, backend: str | None, console: Any) -> None:
         table.add_row(case.operation, case.size, *(f"{n:.4g}" for n in numbers))
     if table.row_count:
         console.print(table)
+    if room in ladder.rooms():
+        steps = "\n".join(f"{rung.name}: {rung.idea}" for rung in ladder.ladder(room).RUNGS)
+        where = f"Where each wins, and where it loses: minidl kernels ladder {room}"
+        console.print(Panel(Text(f"{steps}\n\n{where}"), title="The ladder"))
     panels = [
         Panel(
             Syntax(f.text, LANGUAGES[f.path.suffix], word_wrap=True, background_color="default"),

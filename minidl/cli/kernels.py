@@ -31,6 +31,23 @@ def kernels_show(
     pages.print_page(room, backend, console)
 
 
+@kernels.command("ladder")
+@one_line_errors
+def kernels_ladder(
+    room: Annotated[str, typer.Argument(help="softmax, matmul, convolution, lstm or attention.")],
+    runs: Annotated[int, typer.Option(min=1, help="Measurements of each.")] = 7,
+    sizes: Annotated[str, typer.Option(help="Which sizes, by number from 0, with commas; all of them.")] = "",
+    debug: Debug = False,
+) -> None:
+    """Race a kernel's variants, from plain loops to the fused kernel: where each wins, and where it loses."""
+    from minidl.bench import ladder
+
+    chosen = [int(number) for number in sizes.split(",") if number.strip()] or None
+    with console.status("Climbing…") as status:
+        found = ladder.race(room, runs, chosen, lambda text: status.update(f"Climbing {text}…"))
+    ladder.show(room, found, console)
+
+
 @kernels.command("check")
 @one_line_errors
 def kernels_check(
