@@ -448,10 +448,10 @@ def run_hooks(hooks: dict[int, list], gradients: list, create_graph: bool) -> No
                 gradients[position] = changed if create_graph else changed._data
 
 
-def _probe() -> int:
-    """How many references an array has inside ``add_to_grad`` when nobody else holds it."""
-    array = np.zeros(1)
-    return _count(array)
+def _probe(gradient: Any) -> int:
+    """How many references an array has inside ``add_to_grad`` when nobody else holds it: called as that is, with a value
+    that has no name, because Python versions differ in what the caller's frame keeps of it."""
+    return _count(gradient)
 
 
 def _count(array: Any) -> int:
@@ -476,7 +476,7 @@ def add_to_grad(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
         function(leaf)
 
 
-_UNSHARED = _probe() + 1  # the caller's frame holds the argument it passed on
+_UNSHARED = _probe(np.zeros(1))
 
 # Called as check(operator, gradients, results) after every gradient rule.
 _checks: list[Any] = []

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import minidl
-from minidl.autograd import grad
+from minidl.autograd import grad, tape
 
 
 def leaf(*shape, seed=0):
@@ -27,6 +27,34 @@ def test_two_leaves_never_share_a_gradient():
     (a + b).sum().backward()
     a.grad.zero_()
     np.testing.assert_array_equal(b.grad.numpy(), np.ones(3))
+
+
+class Twice(tape.Operator):
+    """x + y, with one new array for the gradient of both."""
+
+    def forward(self, x, y):
+        return x + y
+
+    def backward(self, g):
+        new = g * 1
+        self.address = new.ctypes.data
+        return new, new
+
+
+def test_leaves_do_not_share_the_one_array_that_a_rule_gives_to_both():
+    a, b = leaf(3), leaf(3, seed=1)
+    tape.apply(Twice(), a, b).sum().backward()
+    a.grad.zero_()
+    np.testing.assert_array_equal(b.grad.numpy(), np.ones(3))
+    lstm = minidl.nn.LSTM(2, 3)
+    lstm(minidl.ones(2, 1, 2))[0].sum().backward()
+    assert not np.shares_memory(lstm.bias_ih_l0.grad._data, lstm.bias_hh_l0.grad._data)
+
+
+def test_a_gradient_that_nobody_else_holds_is_not_copied():
+    a, operator = leaf(3), Twice()
+    tape.apply(operator, a, minidl.ones(3)).sum().backward()
+    assert a.grad._data.ctypes.data == operator.address
 
 
 def test_a_gradient_given_by_the_user_is_not_kept_by_the_leaf():

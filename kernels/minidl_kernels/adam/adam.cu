@@ -4,10 +4,11 @@
 constexpr long long CHUNK = 1 << 14;
 
 // One row of `addresses` a parameter: x, g, m, v and v_max (0 without AMSGrad). `rates` and `roots`: one a parameter, for
-// parameters may have made different numbers of steps.
+// parameters may have made different numbers of steps. `new1` and `new2`: 1 - β, from double precision (1 - 0.999 in
+// float32 keeps four digits).
 extern "C" __global__ void adam_step(const long long* addresses, const long long* sizes, const int* parameter,
-                                     const long long* first, const float* rates, const float* roots, float beta1,
-                                     float beta2, float eps, float shrink, float decay, float sign) {
+                                     const long long* first, const float* rates, const float* roots, float new1,
+                                     float beta2, float new2, float eps, float shrink, float decay, float sign) {
   int p = parameter[blockIdx.x];
   const long long* row = addresses + 5LL * p;
   float* x = (float*)row[0];
@@ -19,8 +20,8 @@ extern "C" __global__ void adam_step(const long long* addresses, const long long
   long long begin = first[blockIdx.x], end = begin + CHUNK < sizes[p] ? begin + CHUNK : sizes[p];
   for (long long i = begin + threadIdx.x; i < end; i += blockDim.x) {
     float value = x[i], gradient = sign * g[i] + decay * value;
-    float mean = m[i] + (1.f - beta1) * (gradient - m[i]);
-    float square = beta2 * v[i] + (1.f - beta2) * gradient * gradient;
+    float mean = m[i] + new1 * (gradient - m[i]);
+    float square = beta2 * v[i] + new2 * gradient * gradient;
     m[i] = mean;
     v[i] = square;
     if (v_max) {

@@ -54,5 +54,5 @@ def step(
         (len(parameter),),
         (THREADS,),
         *(addresses, sizes, parameter, first, rates, roots),
-        *(beta1, beta2, eps, shrink, decay, -1.0 if maximize else 1.0),
+        *(1 - beta1, beta2, 1 - beta2, eps, shrink, decay, -1.0 if maximize else 1.0),
     )

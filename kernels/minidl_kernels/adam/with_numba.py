@@ -12,22 +12,20 @@ from minidl_kernels.pieces import flattened
 
 
 @compiled
-def _update(x, g, m, v, rate, beta1, beta2, root, eps, shrink, decay, sign):
-    one = np.float32(1)
+def _update(x, g, m, v, rate, new1, beta2, new2, root, eps, shrink, decay, sign):
     for i in range(x.size):
         gradient = sign * g[i] + decay * x[i]
-        m[i] += (one - beta1) * (gradient - m[i])
-        v[i] = beta2 * v[i] + (one - beta2) * gradient * gradient
+        m[i] += new1 * (gradient - m[i])
+        v[i] = beta2 * v[i] + new2 * gradient * gradient
         x[i] = shrink * x[i] - rate * m[i] / (np.sqrt(v[i]) * root + eps)
 
 
 @compiled
-def _update_largest(x, g, m, v, v_max, rate, beta1, beta2, root, eps, shrink, decay, sign):
-    one = np.float32(1)
+def _update_largest(x, g, m, v, v_max, rate, new1, beta2, new2, root, eps, shrink, decay, sign):
     for i in range(x.size):
         gradient = sign * g[i] + decay * x[i]
-        m[i] += (one - beta1) * (gradient - m[i])
-        v[i] = beta2 * v[i] + (one - beta2) * gradient * gradient
+        m[i] += new1 * (gradient - m[i])
+        v[i] = beta2 * v[i] + new2 * gradient * gradient
         v_max[i] = v[i] if not v_max[i] >= v[i] else v_max[i]
         x[i] = shrink * x[i] - rate * m[i] / (np.sqrt(v_max[i]) * root + eps)
 
@@ -62,8 +60,9 @@ def step(
             np.float32(value)
             for value in (
                 lr / (1 - beta1**t),
-                beta1,
+                1 - beta1,  # in double precision: 1 - 0.999 in float32 keeps four digits
                 beta2,
+                1 - beta2,
                 1 / math.sqrt(1 - beta2**t),
                 eps,
                 1 - lr * weight_decay if decoupled else 1,

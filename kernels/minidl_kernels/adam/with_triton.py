@@ -23,7 +23,7 @@ BLOCK = 1024
 
 @triton.jit
 def adam_step(
-    addresses, sizes, parameter, first, rates, roots, beta1, beta2, eps, shrink, decay, sign,
+    addresses, sizes, parameter, first, rates, roots, new1, beta2, new2, eps, shrink, decay, sign,
     ARRAYS: tl.constexpr, LARGEST: tl.constexpr, CHUNK: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     p = tl.load(parameter + tl.program_id(0))
@@ -40,8 +40,8 @@ def adam_step(
         value = tl.load(x + i, mask=inside, other=0.0)
         gradient = sign * tl.load(g + i, mask=inside, other=0.0) + decay * value
         mean = tl.load(m + i, mask=inside, other=0.0)
-        mean += (1.0 - beta1) * (gradient - mean)
-        square = beta2 * tl.load(v + i, mask=inside, other=0.0) + (1.0 - beta2) * gradient * gradient
+        mean += new1 * (gradient - mean)
+        square = beta2 * tl.load(v + i, mask=inside, other=0.0) + new2 * gradient * gradient
         tl.store(m + i, mean, mask=inside)
         tl.store(v + i, square, mask=inside)
         if LARGEST:
@@ -83,7 +83,12 @@ def step(
     roots = xp.asarray([1 / math.sqrt(1 - beta2**t) for t in steps], "float32")
     shrink, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, float(weight_decay))
     constants = {"ARRAYS": len(groups[0]), "LARGEST": len(groups[0]) == 5, "CHUNK": CHUNK, "B": BLOCK}
-    numbers = (float(beta1), float(beta2), float(eps), float(shrink), decay, -1.0 if maximize else 1.0)
+    betas = (
+        1 - float(beta1),
+        float(beta2),
+        1 - float(beta2),
+    )  # in double precision: 1 - 0.999 in float32 keeps four digits
+    numbers = (*betas, float(eps), float(shrink), decay, -1.0 if maximize else 1.0)
     launch(adam_step, (len(parameter),), addresses, sizes, parameter, first, rates, roots, *numbers, **constants)
 
 

@@ -44,5 +44,9 @@ def cases(s):
     yield case("decoupled", shapes, weight_decay=0.1, decoupled=True)
     yield case("amsgrad", shapes, amsgrad=True)
     yield case("maximize", shapes, maximize=True, weight_decay=0.1, amsgrad=True)
+    first = case("the first step", shapes, beta2=0.999)  # where 1 - β₂, of few digits in float32, is all there is
+    first.arrays["ts"] = [1] * len(shapes)
+    first.arrays |= {k: [np.zeros(shape) for shape in shapes] for k in ("ms", "vs")}
+    yield first
     for layout in LAYOUTS[1:3]:
         yield case(layout, ((4, 6), (3, 5)), layout)
