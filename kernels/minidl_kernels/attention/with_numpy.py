@@ -19,7 +19,8 @@ from minidl_kernels.threads import Scratch, get_num_threads, in_parallel, one_bl
 
 __all__ = ["backward", "forward"]
 
-BLOCK = 1 << 18  # scores at a time: a megabyte of float32
+BLOCK = 1 << 18  # scores at a time, of one head: a megabyte of float32
+TOGETHER = 1 << 17  # of several: fewer, since their keys and values should stay in the cache as well
 
 
 def forward(
@@ -119,7 +120,7 @@ class Blocks:
 
     def pieces(self) -> list[tuple[slice, slice]]:
         """Which sequences and which groups are computed together."""
-        together = max(BLOCK // max(self.each * self.step * self.keys, 1), 1)
+        together = max(TOGETHER // max(self.each * self.step * self.keys, 1), 1)
         if self.shared:
             together = min(together, -(-self.batch * self.groups // get_num_threads()))
         if together < self.groups:

@@ -38,8 +38,8 @@ def forward(x: Any, p: float, seed: int) -> Any:
     if not (x.dtype.kind in "fV" and x.dtype.itemsize <= 4) or not 0 <= p < 1 or not x.size:
         return wide.forward(x, p, seed)
     xp = namespace(x)
-    x = xp.ascontiguousarray(x)
     y = xp.empty(x.shape, x.dtype)
+    x = xp.ascontiguousarray(x)  # which makes a single value an array of one
     grid = (-(-x.size // (4 * COUNTERS)),)
     launch(dropout_keep, grid, x, y, x.size, float(p), 1 / (1 - p), int(seed), C=COUNTERS)
     return y

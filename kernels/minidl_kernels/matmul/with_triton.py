@@ -142,7 +142,8 @@ def forward(a: Any, b: Any, bias: Any = None, activation: str | None = None) -> 
         lengths, a_steps, b_steps = _merged(batch, _steps(a), _steps(b))
     (a_m, a_k), (b_k, b_n) = _steps(a)[-2:], _steps(b)[-2:]
     if lengths and b_steps[-1] == 0 and (rows == 1 or a_steps[-1] == rows * a_m):
-        a_m = a_steps.pop() if rows == 1 else a_m  # one b for all: the batch's rows are rows of one tall matrix
+        step = a_steps.pop()
+        a_m = step if rows == 1 else a_m  # one b for all: the batch's rows are rows of one tall matrix
         rows *= lengths.pop()
         b_steps.pop()
     outer, inner = [1, 1, *lengths][-2:]

@@ -205,6 +205,32 @@ class LayerNorm(Operator):
         return _affine(y, weight, bias, x.shape[x.ndim - self.ndim :])
 
 
+class RmsNorm(Operator):
+    """y = x / √(mean(x²) + ε) · w over the last ``ndim`` dimensions.  See minidl_kernels.rms_norm."""
+
+    def __init__(self, ndim: int, eps: float) -> None:
+        self.ndim, self.eps = ndim, eps
+
+    def forward(self, x: Any, weight: Any) -> Any:
+        sizes = x.shape[x.ndim - self.ndim :]
+        self.matrix = math.prod(x.shape[: x.ndim - self.ndim]), math.prod(sizes)
+        scale = None if weight is None else weight.reshape(-1)
+        y, self.rstd = kernel("rms_norm").forward(x.reshape(self.matrix), scale, self.eps)
+        self.save(x, weight)
+        return y.reshape(x.shape)
+
+    def backward(self, g: Any) -> Any:
+        x, weight = self.saved
+        scale = None if weight is None else weight.reshape(-1)
+        dx, dweight = kernel("rms_norm").backward(g.reshape(self.matrix), x.reshape(self.matrix), self.rstd, scale)
+        return dx.reshape(x.shape), dweight.reshape(x.shape[x.ndim - self.ndim :])
+
+    def composite(self, x: Any, weight: Any) -> Any:
+        wide = x.to(dtypes.float32) if x.dtype.itemsize < 4 else x
+        y = wide * ((wide * wide).mean(tuple(range(-self.ndim, 0)), keepdim=True) + self.eps).rsqrt()
+        return (y if weight is None else y * weight).to(x.dtype)
+
+
 def _check_normalized(name: str, input: Any, normalized_shape: Any, **parameters: Any) -> tuple[int, ...]:
     """``normalized_shape`` as a tuple, if the input ends in it and the parameters have it."""
     if not isinstance(normalized_shape, Sequence) or not normalized_shape:
@@ -277,9 +303,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     """
     sizes = _check_normalized("rms_norm", input, normalized_shape, weight=weight)
     eps = float(dtypes.finfo(input.dtype).eps) if eps is None else eps
-    x = input.to(dtypes.float32) if input.dtype.itemsize < 4 else input
-    y = x * ((x * x).mean(tuple(range(-len(sizes), 0)), keepdim=True) + eps).rsqrt()
-    return (y if weight is None else y * weight).to(input.dtype)
+    return apply(RmsNorm(len(sizes), eps), input, weight)
 
 
 # -------------------------------------------------------------------------------------------------------------- others

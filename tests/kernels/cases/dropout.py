@@ -26,6 +26,7 @@ def number(i, seed):
 
 def cases(s):
     for shape, p, seed in (
+        ((), 0.5, 0),
         ((1,), 0.5, 0),
         ((37,), 0.1, 1),
         ((3, 130), 0.5, 2**63 - 1),
