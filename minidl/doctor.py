@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,11 @@ def advice(units: list[str], libraries: list[dict[str, Any]]) -> list[str]:
         )
     if any(lib["num_threads"] > cores() for lib in libraries):
         found.append(f"BLAS uses more threads than the {cores()} cores there are: set OPENBLAS_NUM_THREADS={cores()}.")
-    if backends.version_of("numba") and os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
+    if sys.platform == "linux" and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
         found.append(
-            "With the numba backend set OMP_WAIT_POLICY=PASSIVE, or its threads and BLAS's wait for each other."
+            "Freed memory goes back to the system, and comes again page by page: for programs of yours, set "
+            "MALLOC_TRIM_THRESHOLD_=4294967296 and MALLOC_MMAP_THRESHOLD_=33554432 before Python starts (minidl's own "
+            "commands do it for themselves)."
         )
     return found
 

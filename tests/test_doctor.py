@@ -34,16 +34,18 @@ def test_measurements_are_plausible():
 
 
 def test_advice_names_what_to_change(monkeypatch):
-    monkeypatch.setattr(doctor.backends, "version_of", lambda package: None)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     assert doctor.advice(["avx512f"], [openblas()]) == []
     assert "OPENBLAS_CORETYPE=SkylakeX" in doctor.advice(["avx512f"], [openblas("Haswell")])[0]
     assert doctor.advice(["avx2"], [openblas("Haswell")]) == []
     assert f"OPENBLAS_NUM_THREADS={cores()}" in doctor.advice([], [openblas(threads=cores() + 1)])[0]
     monkeypatch.setattr(doctor, "cores", lambda: 64)
     assert "fewer threads" in doctor.advice([], [openblas(threads=2)])[0]
-    monkeypatch.setattr(doctor.backends, "version_of", lambda package: "1.0")
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert "PASSIVE" in doctor.advice([], [])[0]
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    assert "MALLOC_TRIM_THRESHOLD_=" in doctor.advice([], [])[0]
+    monkeypatch.setattr(doctor.sys, "platform", "darwin")
+    assert doctor.advice([], []) == []
 
 
 def test_it_prints(monkeypatch, capsys):

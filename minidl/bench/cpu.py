@@ -10,7 +10,6 @@ of its own, of which one runs at a time, for the idle threads of one library wou
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -295,12 +294,8 @@ class Apart:
     """A case in a process of its own (``minidl.bench.worker``), which waits while others run."""
 
     def __init__(self, name: str, library: str, backend: str) -> None:
-        # Threads of Numba that wait for work by spinning would take the cores from BLAS.
-        environment = {**os.environ, **({"OMP_WAIT_POLICY": "PASSIVE"} if library == "minidl" else {})}
         command = [sys.executable, "-m", "minidl.bench.worker", name, library, backend, str(THREADS)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.first = self._answer()
 
     def _answer(self) -> float:
