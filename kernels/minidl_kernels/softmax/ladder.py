@@ -134,5 +134,5 @@ RUNGS: tuple[Rung, ...] = (
         "A row is read from memory once; its exponential is a polynomial of vector instructions.",
     ),
     rung("6 CUDA C", "with_cupy", "A block of threads for each row; maximum and sum go through shuffles of registers."),
-    rung("7 Triton", "with_triton", "A row, or several short ones, in a program's registers: read once, written once."),
+    rung("7 Triton", "with_triton", "A row in a program's registers: read once, written once."),
 )
