@@ -10,6 +10,8 @@ from minidl_kernels.compiled import compiled, in_parts, takes
 from minidl_kernels.pieces import flattened
 from minidl_kernels.sgd import with_numpy as reference
 
+SMALL = 1 << 12  # values up to which two calls of NumPy's are sooner done than a compiled loop is called
+
 
 @compiled
 def _plain(x, g, lr, decay, sign):
@@ -39,16 +41,17 @@ def step(
     firsts: Any = (),
 ) -> None:
     """Change every ``x`` (and ``buffer``, which ``first`` starts) in place."""
+    settings: dict[str, Any] = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+    settings |= {"nesterov": nesterov, "maximize": maximize}
+    if not momentum and not weight_decay and all(x.size <= SMALL for x in xs):
+        return reference.step(xs, gs, buffers, firsts=firsts, **settings)
     rate, decay, sign = np.float32(lr), np.float32(weight_decay), np.float32(-1 if maximize else 1)
     for i, (x, g, buffer) in enumerate(zip(xs, gs, buffers)):
         first = bool(firsts) and firsts[i]
         arrays = (x, g) if buffer is None else (x, g, buffer)
         flat = flattened(arrays) if takes(*arrays) else None
         if flat is None:
-            reference.step(
-                [x], [g], [buffer], lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
-                nesterov=nesterov, maximize=maximize, firsts=[first],
-            )  # fmt: skip
+            reference.step([x], [g], [buffer], firsts=[first], **settings)
         elif buffer is None:
             in_parts(_plain, flat, rate, decay, sign)
         else:
