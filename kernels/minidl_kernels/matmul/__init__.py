@@ -13,6 +13,8 @@ The gradients are two further products, so that this forward is all a backend ha
 
 Source: K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34 (2008): how the
 libraries underneath reach the machine's peak, with blocks that stay in cache, packed so that they are read in order.
+
+There is no file for Numba: at 1024 × 1024 × 1024 its best loops take five times as long as the library (see the ladder).
 """
 
 from __future__ import annotations

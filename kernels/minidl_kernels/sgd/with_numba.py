@@ -44,7 +44,8 @@ def step(
     settings: dict[str, Any] = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
     settings |= {"nesterov": nesterov, "maximize": maximize}
     if not momentum and not weight_decay and all(x.size <= SMALL for x in xs):
-        return reference.step(xs, gs, buffers, firsts=firsts, **settings)
+        reference.step(xs, gs, buffers, firsts=firsts, **settings)
+        return
     rate, decay, sign = np.float32(lr), np.float32(weight_decay), np.float32(-1 if maximize else 1)
     for i, (x, g, buffer) in enumerate(zip(xs, gs, buffers)):
         first = bool(firsts) and firsts[i]
