@@ -143,7 +143,7 @@ FACTORIES = {
     "arange of floats": lambda m: m.arange(0, 1, 0.25),
     "linspace": lambda m: m.linspace(0, 1, 3),
     "eye": lambda m: m.eye(2),
-    "empty": lambda m: m.empty(2) * 0,
+    "empty": lambda m: m.empty(2).fill_(0),  # whatever stood there may be nan
     "rand": lambda m: m.rand(2) * 0,
     "randint": lambda m: m.randint(0, 1, (2,)),
     "randperm": lambda m: m.randperm(1),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,19 @@ from minidl.autograd.grad_mode import no_grad
 from minidl.nn import functional as F
 from minidl.random import Generator
 
-__all__ = ["Beams", "beam_search", "generate", "restrict", "sample"]
+__all__ = ["Beams", "beam_search", "evaluating", "generate", "restrict", "sample"]
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """A block in which a model is in evaluation mode, and nothing goes on the tape."""
+    training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        model.train(training)
 
 
 def restrict(logits: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Any:

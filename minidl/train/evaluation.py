@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl import random
-from minidl.autograd.grad_mode import no_grad
+from minidl.models.generation import evaluating
 from minidl.nn import functional as F
 from minidl.tensor import Tensor, raw
 
@@ -56,23 +56,18 @@ def evaluate(model: Any, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], T
 
     The model's mode and the random numbers are afterwards as before.
     """
-    training = model.training
-    model.eval()
     total, classes = 0.0, 0
     targets, predictions, mistakes = [], [], []
-    try:
-        with no_grad(), random.fork_rng():
-            for batch in loader:
-                inputs, labels = beside(model, *batch)
-                scores = model(inputs)
-                total += loss_fn(scores, labels).item() * len(labels)
-                truth, guess = _on_cpu(labels), _on_cpu(scores).argmax(1)
-                targets.append(truth)
-                predictions.append(guess)
-                mistakes.append(_on_cpu(inputs)[truth != guess])
-                classes = scores.shape[1]
-    finally:
-        model.train(training)
+    with evaluating(model), random.fork_rng():
+        for batch in loader:
+            inputs, labels = beside(model, *batch)
+            scores = model(inputs)
+            total += loss_fn(scores, labels).item() * len(labels)
+            truth, guess = _on_cpu(labels), _on_cpu(scores).argmax(1)
+            targets.append(truth)
+            predictions.append(guess)
+            mistakes.append(_on_cpu(inputs)[truth != guess])
+            classes = scores.shape[1]
     if not targets:
         raise ValueError("evaluate: the loader gave no batch; is its data set empty?")
     together = np.concatenate(targets)

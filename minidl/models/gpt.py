@@ -1,0 +1,212 @@
+"""GPT-2: a Transformer that writes (Radford et al. 2019, "Language models are unsupervised multitask learners")."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from minidl import creation, nn, ops, serialization
+from minidl.models.generation import Beams, beam_search, evaluating, generate
+from minidl.nn import functional as F
+from minidl.nn import init
+
+
+class Conv1D(nn.Module):
+    """y = x W + b with W (in, out): a linear layer, whose weight GPT-2's files keep the other way round."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(creation.empty((inputs, outputs)))
+        self.bias = nn.Parameter(creation.zeros(outputs))
+        init.normal_(self.weight, std=0.02)
+
+    def forward(self, x: Any) -> Any:
+        return F.linear(x, self.weight.t(), self.bias)
+
+
+class CausalAttention(nn.Module):
+    """Each token looks at itself and at those before it. (N, T, width) → (N, T, width)."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.c_attn, self.c_proj = Conv1D(width, 3 * width), Conv1D(width, width)
+        self.heads, self.p, self.resid_dropout = heads, dropout, nn.Dropout(dropout)
+
+    def forward(self, x: Any, cache: nn.KVCache | None = None) -> Any:
+        n, t, width = x.shape
+        q, k, v = (
+            part.reshape((n, t, self.heads, width // self.heads)).transpose(1, 2)
+            for part in self.c_attn(x).split(width, 2)
+        )
+        if cache is not None:
+            k, v = cache.append(k, v)
+        dropout_p = self.p if self.training else 0.0
+        if k.shape[2] == t:
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=True)
+        else:  # with what the cache holds, query i is token (length - t + i)
+            seen = creation.ones(t, k.shape[2], dtype="bool", device=x.device).tril(k.shape[2] - t)
+            y = F.scaled_dot_product_attention(q, k, v, seen, dropout_p)
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape((n, t, width))))
+
+
+class FeedForward(nn.Module):
+    """Four times as wide inside."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.c_fc, self.c_proj, self.dropout = Conv1D(width, 4 * width), Conv1D(4 * width, width), nn.Dropout(dropout)
+
+    def forward(self, x: Any) -> Any:
+        return self.dropout(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))
+
+
+class Block(nn.Module):
+    """Attention, then a feed-forward network, each behind a norm and beside a residual connection."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.ln_1, self.attn = nn.LayerNorm(width), CausalAttention(width, heads, dropout)
+        self.ln_2, self.mlp = nn.LayerNorm(width), FeedForward(width, dropout)
+
+    def forward(self, x: Any, cache: nn.KVCache | None = None) -> Any:
+        x = x + self.attn(self.ln_1(x), cache)
+        return x + self.mlp(self.ln_2(x))
+
+
+class Body(nn.Module):
+    """All but the scores: (N, T) tokens → (N, T, width) states."""
+
+    def __init__(self, vocab_size: int, context: int, width: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(vocab_size, width), nn.Embedding(context, width)
+        self.drop = nn.Dropout(dropout)
+        self.h = nn.ModuleList([Block(width, heads, dropout) for _ in range(layers)])
+        self.ln_f = nn.LayerNorm(width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the initial values: normal with σ = 0.02, less for what is added 2 L times over (section 2.3)."""
+        for embedding in (self.wte, self.wpe):
+            init.normal_(embedding.weight, std=0.02)
+        for block in self.h:
+            for added in (block.attn.c_proj, block.mlp.c_proj):
+                init.normal_(added.weight, std=0.02 / math.sqrt(2 * len(self.h)))
+
+    def forward(self, tokens: Any, first: int, caches: list[nn.KVCache] | None) -> Any:
+        places = creation.arange(first, first + tokens.shape[1], device=tokens.device)
+        x = self.drop(self.wte(tokens) + self.wpe(places))
+        for i, block in enumerate(self.h):
+            x = block(x, caches[i] if caches else None)
+        return self.ln_f(x)
+
+
+class GPT(nn.Module):
+    """GPT-2's network under the names of its published files; as it stands here, the smallest of them (124,439,808
+    parameters: the scores come from the embedding's own matrix).
+
+    (N, T) tokens → (N, T, vocab_size) scores of what follows each.
+
+    Args:
+        vocab_size: how many tokens there are.
+        context: how many tokens it can look at.
+        width: of the states, a multiple of ``heads``.
+        layers, heads: how many.
+        dropout: of embeddings, attention weights, and what each part adds.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int = 50257,
+        context: int = 1024,
+        width: int = 768,
+        layers: int = 12,
+        heads: int = 12,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width ({width}) must be a multiple of heads ({heads})")
+        self.context, self.vocab_size = context, vocab_size
+        self.transformer = Body(vocab_size, context, width, layers, heads, dropout)
+        self.lm_head = nn.Linear(width, vocab_size, bias=False)
+        self.lm_head.weight = self.transformer.wte.weight
+
+    def forward(self, tokens: Any, caches: list[nn.KVCache] | None = None) -> Any:
+        """Scores (N, T, vocab_size). With ``caches``, one a layer, the tokens follow those that went before.
+
+        RuntimeError if they are more than ``context`` together.
+        """
+        first = caches[0].length if caches else 0
+        end = first + tokens.shape[1]
+        if end > self.context:
+            raise RuntimeError(f"GPT: {end} tokens are more than its context of {self.context}")
+        return self.lm_head(self.transformer(tokens, first, caches))
+
+    def generate(self, prompt: Any, max_new_tokens: int, **settings: Any) -> Any:
+        """A prompt (N, L) continued; settings as those of :func:`minidl.models.generate`.
+
+        A text longer than the context is read anew from its last half when the context is full.
+        """
+        with evaluating(self):
+            return generate(_Memory(self).step, prompt, max_new_tokens, **settings)
+
+    def beam_search(self, prompt: Any, num_beams: int, max_new_tokens: int, **settings: Any) -> Beams:
+        """The likeliest continuations; settings as those of :func:`minidl.models.beam_search`.
+
+        RuntimeError if prompt and continuation are longer than the context.
+        """
+        caches = [nn.KVCache() for _ in self.transformer.h]
+
+        def step(tokens: Any, beams: Any) -> Any:
+            if beams is not None:
+                for cache in caches:
+                    cache.reorder(beams)
+            return self(tokens, caches)[:, -1]
+
+        with evaluating(self):
+            return beam_search(step, prompt, num_beams, max_new_tokens, **settings)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike) -> GPT:
+        """The network of a folder with ``config.json`` and ``model.safetensors`` as Hugging Face keeps GPT-2's.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            RuntimeError: the weights are of another network.
+        """
+        folder = Path(folder)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        model = cls(config["vocab_size"], config["n_positions"], config["n_embd"], config["n_layer"], config["n_head"])
+        saved = serialization.load_file(folder / "model.safetensors")
+        named = {
+            name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}": tensor
+            for name, tensor in saved.items()
+            if not name.endswith((".attn.bias", ".attn.masked_bias"))  # the causal mask, kept as a buffer
+        }
+        named.setdefault("lm_head.weight", named["transformer.wte.weight"])
+        model.load_state_dict(named)
+        model.eval()
+        return model
+
+
+class _Memory:
+    """What a GPT that generates remembers: keys and values, and the tokens, to start afresh when the context is full."""
+
+    def __init__(self, model: GPT) -> None:
+        self.model = model
+        self._forget()
+        self.text: Any = None
+
+    def _forget(self) -> None:
+        self.caches = [nn.KVCache() for _ in self.model.transformer.h]
+
+    def step(self, tokens: Any) -> Any:
+        context = self.model.context
+        self.text = tokens if self.text is None else ops.cat([self.text, tokens], 1)
+        if self.caches[0].length + tokens.shape[1] > context:
+            self._forget()
+            self.text = tokens = self.text[:, -max(context // 2, 1) :]
+        return self.model(tokens, self.caches)[:, -1]
