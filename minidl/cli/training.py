@@ -7,11 +7,11 @@ from typing import Any
 from minidl.cli.common import console, say
 
 
-def usual_callbacks(patience: int, tensorboard: bool, wandb: bool) -> list[Any]:
+def usual_callbacks(patience: int, tensorboard: bool, wandb: bool, unit: str = "images") -> list[Any]:
     """Progress on the screen, metrics in a file, and what was asked for."""
     from minidl.train import EarlyStopping, Metrics, Progress, TensorBoard, WeightsAndBiases
 
-    callbacks: list[Any] = [Progress(console), Metrics()]
+    callbacks: list[Any] = [Progress(console, unit), Metrics()]
     callbacks += [EarlyStopping(patience)] if patience else []
     callbacks += [TensorBoard()] if tensorboard else []
     return callbacks + ([WeightsAndBiases()] if wandb else [])
@@ -33,3 +33,13 @@ def begin(trainer: Any, resume: bool) -> None:
             f"{trainer.folder} holds an earlier run: training starts afresh and replaces it (--resume goes on with it)."
         )
     trainer.folder.mkdir(parents=True, exist_ok=True)
+
+
+def fit(trainer: Any, epochs: int, again: str) -> None:
+    """Train; on Ctrl-C say how to go on: with the command ``again``."""
+    try:
+        trainer.fit(epochs)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(
+            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {again} --resume"
+        ) from None

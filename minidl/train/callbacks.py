@@ -8,7 +8,7 @@ from typing import Any
 
 from minidl.utils.files import atomic_write
 
-COLUMNS = ("epoch", "train_loss", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
+COLUMNS = ("epoch", "train_loss", "test_loss", "test_accuracy", "lr", "seconds", "samples_per_second")
 
 
 class Callback:
@@ -64,12 +64,17 @@ class Metrics(Callback):
 
 
 class Progress(Callback):
-    """A bar with the loss, images a second and the time left; and a line an epoch. ``console`` is rich's."""
+    """A bar with the loss, samples a second and the time left; and a line an epoch.
 
-    def __init__(self, console: Any = None) -> None:
+    Args:
+        console: rich's.
+        unit: what a sample is.
+    """
+
+    def __init__(self, console: Any = None, unit: str = "images") -> None:
         from rich.console import Console
 
-        self.console = console or Console()
+        self.console, self.unit = console or Console(), unit
         self._bar: Any = None
         self._shown = 0.0
 
@@ -99,7 +104,7 @@ class Progress(Callback):
             return
         self._shown = now
         rate = (trainer.seen - self._seen) / (now - self._began)
-        text = f"loss {trainer.loss_sum / trainer.seen:.4f}  {rate:,.0f} images/s"
+        text = f"loss {trainer.loss_sum / trainer.seen:.4f}  {rate:,.0f} {self.unit}/s"
         self._bar.update(self._task, completed=trainer.step, now=text)
 
     def on_epoch_end(self, trainer: Any) -> None:
@@ -108,7 +113,7 @@ class Progress(Callback):
         test = f"  test accuracy {row['test_accuracy']:.2%}" if "test_accuracy" in row else ""
         self.console.print(
             f"epoch {row['epoch']}/{trainer.epochs}  train loss {row['train_loss']:.4f}{test}  "
-            f"{row['seconds']:.1f} s ({row['images_per_second']:,.0f} images/s)",
+            f"{row['seconds']:.1f} s ({row['samples_per_second']:,.0f} {self.unit}/s)",
             highlight=False,
         )
 

@@ -31,7 +31,7 @@ def _finite(array: Any) -> bool:
     return bool(namespace(array).isfinite(array).all())
 
 
-def explain(trainer: Any, what: str, inputs: Tensor, targets: Tensor, random_state: Tensor) -> NotFiniteError:
+def explain(trainer: Any, what: str, inputs: Any, targets: Tensor, random_state: Tensor) -> NotFiniteError:
     """The error to raise; runs the batch once more, with its random numbers, to find the culprit."""
     epoch, step = trainer.epoch + 1, trainer.step + 1
     kept = ""
@@ -46,8 +46,8 @@ def explain(trainer: Any, what: str, inputs: Tensor, targets: Tensor, random_sta
     )
 
 
-def _culprit(trainer: Any, inputs: Tensor, targets: Tensor) -> str:
-    if not _finite(raw(inputs)):
+def _culprit(trainer: Any, inputs: Any, targets: Tensor) -> str:
+    if not all(_finite(raw(x)) for x in (inputs if isinstance(inputs, (tuple, list)) else (inputs,))):
         return "The batch itself holds NaN or infinity: look at the data."
     for name, parameter in trainer.model.named_parameters():
         if not _finite(parameter._data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ def evaluate(model: Any, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], T
     with evaluating(model), random.fork_rng():
         for batch in loader:
             inputs, labels = beside(model, *batch)
-            scores = model(inputs)
+            scores = call(model, inputs)
             total += loss_fn(scores, labels).item() * len(labels)
             truth, guess = _on_cpu(labels), _on_cpu(scores).argmax(1)
             targets.append(truth)
@@ -74,10 +75,66 @@ def evaluate(model: Any, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], T
     return Evaluation(total / len(together), together, np.concatenate(predictions), classes, np.concatenate(mistakes))
 
 
+@dataclass
+class TokenEvaluation:
+    """Measurements over all tokens of a text that count.
+
+    Attributes
+    ----------
+    loss        the mean loss, in nats
+    accuracy    how many were the likeliest
+    tokens      how many there are
+    """
+
+    loss: float
+    accuracy: float
+    tokens: int
+
+    @property
+    def bits(self) -> float:
+        """The mean loss in bits."""
+        return self.loss / math.log(2)
+
+
+def token_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy of scores (N, T, V) and targets (N, T); those of -100 do not count."""
+    return F.cross_entropy(scores.flatten(0, 1), targets.flatten())
+
+
+def evaluate_tokens(
+    model: Any, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], Tensor] = token_loss
+) -> TokenEvaluation:
+    """As :func:`evaluate`, for scores (N, T, V) of tokens (N, T): the means are over tokens whose target is not -100."""
+    total, right, count = 0.0, 0, 0
+    with evaluating(model), random.fork_rng():
+        for batch in loader:
+            inputs, targets = beside(model, *batch)
+            scores = call(model, inputs)
+            truth = _on_cpu(targets)
+            there = truth != -100
+            total += loss_fn(scores, targets).item() * int(there.sum())
+            right += int(((_on_cpu(scores).argmax(-1) == truth) & there).sum())
+            count += int(there.sum())
+    if not count:
+        raise ValueError("evaluate_tokens: the loader gave no token; is its text empty?")
+    return TokenEvaluation(total / count, right / count, count)
+
+
+def call(model: Any, inputs: Any) -> Any:
+    """The model's output for a batch's first part: a tensor, or a tuple of several."""
+    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+
+
 def beside(model: Any, *tensors: Any) -> list:
     """``tensors`` on the device of the model's parameters: loaders make theirs on the CPU."""
     first = next(iter(model.parameters()), None)
-    return [x.to(first.device) if isinstance(x, Tensor) and first is not None else x for x in tensors]
+
+    def moved(x: Any) -> Any:
+        if isinstance(x, (tuple, list)):
+            return type(x)(map(moved, x))
+        return x.to(first.device) if isinstance(x, Tensor) and first is not None else x
+
+    return [moved(x) for x in tensors]
 
 
 def _on_cpu(tensor: Tensor) -> np.ndarray:

@@ -131,7 +131,7 @@ def make_trainer(
         if recipe.label_smoothing
         else F.cross_entropy,
         test_loss_fn=F.cross_entropy,
-        scheduler=_schedule(optimizer, recipe, -(-len(loader) // recipe.accumulate)),
+        scheduler=schedule(optimizer, recipe, -(-len(loader) // recipe.accumulate)),
         schedule_every="step",
         accumulate=recipe.accumulate,
         precision=recipe.precision,
@@ -141,7 +141,7 @@ def make_trainer(
     )
 
 
-def _schedule(optimizer: Any, recipe: Recipe, steps: int) -> Any:
+def schedule(optimizer: Any, recipe: Recipe, steps: int) -> Any:
     """``steps`` is how many an epoch has."""
     warmup = round(recipe.warmup * steps)
     if recipe.schedule == "cosine":

@@ -18,7 +18,7 @@ from minidl.optim.lr_scheduler import ReduceLROnPlateau
 from minidl.tensor import Tensor
 from minidl.train import checkpoint
 from minidl.train.diagnosis import all_finite, explain
-from minidl.train.evaluation import Evaluation, beside, evaluate
+from minidl.train.evaluation import beside, call, evaluate
 from minidl.train.interrupts import Interrupted, hold_interrupts
 
 
@@ -31,7 +31,8 @@ class Trainer:
         trainer.fit(epochs=3)
 
     Args:
-        model: called on the first part of a batch; its output goes to ``loss_fn`` with the second.
+        model: called on the first part of a batch (on its members, if that is a tuple); its output goes to ``loss_fn`` with
+            the second.
         optimizer: steps after every batch.
         train_loader: an iterable of (inputs, targets). That of a :class:`minidl.data.DataLoader` can be resumed in the
             middle of an epoch.
@@ -39,6 +40,8 @@ class Trainer:
         loss_fn: (output, targets) → the mean loss of the batch, a scalar; with label smoothing, for one,
             ``nn.CrossEntropyLoss(label_smoothing=0.1)``.
         test_loss_fn: the loss to measure on the test loader, if another.
+        evaluate_fn: how to measure, called with model, loader and loss; :func:`minidl.train.evaluate`, for classifiers, or say
+            :func:`minidl.train.evaluate_tokens`.
         scheduler: a learning-rate schedule, stepped after every epoch, or after every step of the optimiser.
         schedule_every: "epoch" or "step".
         accumulate: the optimiser steps once for so many batches, along the gradient of their common mean: large batches
@@ -57,8 +60,8 @@ class Trainer:
     updates     steps of the optimiser in all
     stopping    set by a callback, it ends training after the present epoch
     history     a dict of measurements an epoch: epoch, train_loss, test_loss, test_accuracy, lr, seconds,
-                images_per_second
-    evaluation  the latest :class:`Evaluation`
+                samples_per_second
+    evaluation  the latest measurement, say an :class:`Evaluation`
 
     A run that is stopped and resumed gives the same bits as one that is not: the checkpoint holds the model, the
     optimiser, the schedule, the state of the random numbers, and the place in the loader.
@@ -73,6 +76,7 @@ class Trainer:
         *,
         loss_fn: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
         test_loss_fn: Callable[[Tensor, Tensor], Tensor] | None = None,
+        evaluate_fn: Callable[..., Any] = evaluate,
         scheduler: Any = None,
         schedule_every: str = "epoch",
         accumulate: int = 1,
@@ -83,7 +87,7 @@ class Trainer:
     ) -> None:
         _check(schedule_every, accumulate, precision, scheduler)
         self.model, self.optimizer, self.scheduler, self.loss_fn = model, optimizer, scheduler, loss_fn
-        self.test_loss_fn = test_loss_fn or loss_fn
+        self.test_loss_fn, self.evaluate_fn = test_loss_fn or loss_fn, evaluate_fn
         self.schedule_every, self.accumulate, self.precision = schedule_every, accumulate, precision
         self.scaler = GradScaler(enabled=precision == "float16")
         self.train_loader, self.test_loader = train_loader, test_loader
@@ -93,7 +97,7 @@ class Trainer:
         self.stopping = False
         self.loss_sum, self.seen = 0.0, 0  # of the present epoch
         self.history: list[dict[str, Any]] = []
-        self.evaluation: Evaluation | None = None
+        self.evaluation: Any = None
         self._epoch_began_with: list[Tensor] = []  # the random numbers' state
         self._resumed_with: list[Tensor] = []
         self._pending = [0, 0]  # batches and samples whose gradients wait for the optimiser
@@ -142,7 +146,7 @@ class Trainer:
             "train_loss": self.loss_sum / self.seen,
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "seconds": seconds,
-            "images_per_second": (self.seen - seen_before) / seconds,
+            "samples_per_second": (self.seen - seen_before) / seconds,
         }
         if self.test_loader is not None:
             self.evaluation = self.evaluate()
@@ -158,9 +162,9 @@ class Trainer:
     def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of a batch, in the precision of training."""
         if self.precision == "float32":
-            return self.loss_fn(self.model(inputs), targets)
+            return self.loss_fn(call(self.model, inputs), targets)
         with autocast(inputs.device.type, dtypes.named(self.precision)):
-            output = self.model(inputs)
+            output = call(self.model, inputs)
         return self.loss_fn(output.float(), targets)
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
@@ -234,13 +238,13 @@ class Trainer:
         kept = "nothing was saved (no folder)" if self.folder is None else f"saved in {self.checkpoint_path}"
         raise Interrupted(f"Stopped in {where}; {kept}.")
 
-    def evaluate(self, loader: Iterable | None = None) -> Evaluation:
+    def evaluate(self, loader: Iterable | None = None) -> Any:
         """Loss, accuracy and predictions on ``loader`` (the test loader if None). Draws no random number for good."""
         loader = self.test_loader if loader is None else loader
         if loader is None:
             raise ValueError("evaluate needs a loader: the trainer was made without a test_loader")
         with self.shown_weights():
-            return evaluate(self.model, loader, self.test_loss_fn)
+            return self.evaluate_fn(self.model, loader, self.test_loss_fn)
 
     @contextmanager
     def shown_weights(self) -> Iterator[None]:

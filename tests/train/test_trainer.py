@@ -343,7 +343,7 @@ def test_without_folder_or_test_loader_nothing_is_written(tmp_path, monkeypatch)
     model = Dropping()
     trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), DataLoader(data(32, 0), 16), callbacks=[Progress()])
     trainer.fit(2)
-    assert set(trainer.history[0]) == {"epoch", "train_loss", "lr", "seconds", "images_per_second"}
+    assert set(trainer.history[0]) == {"epoch", "train_loss", "lr", "seconds", "samples_per_second"}
     trainer.callbacks.append(PressCtrlC(epoch=3, step=1))
     with pytest.raises(Interrupted, match="nothing was saved"):
         trainer.fit(3)
