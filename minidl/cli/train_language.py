@@ -203,7 +203,7 @@ def _train(
     language.save_run(folder, network, tokenizer)
     parameters = sum(p.numel() for p in model.parameters())
     with console.status("Counting n-grams…"):
-        counted = language.baselines(tokens, held_out, tokenizer)
+        counted = language.baselines(tokens, held_out, tokenizer, validation)
     say(
         f"{len(tokens):,} tokens of {tokenizer.vocab_size} kinds to train {type(model).__name__} ({parameters:,} parameters) "
         f"with, {len(held_out):,} to test it; {recipe.epochs} × {len(trainer.train_loader)} steps."  # type: ignore[arg-type]

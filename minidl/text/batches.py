@@ -9,6 +9,7 @@ import numpy as np
 
 from minidl import creation, sampling
 from minidl.data.dataset import Dataset
+from minidl.data.sampler import Sampler
 from minidl.random import generator
 
 
@@ -139,6 +140,57 @@ class MaskedText(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list:
         return [self[i] for i in indices]
+
+
+class EncodedTexts(Dataset):
+    """Texts with labels, as numbers: samples (row of tokens, label). ``lengths`` has the rows'."""
+
+    def __init__(self, rows: Sequence[Sequence[int]], labels: Sequence[int]) -> None:
+        if len(rows) != len(labels):
+            raise ValueError(f"as many rows as labels are needed, but there are {len(rows)} and {len(labels)}")
+        self.rows, self.labels = list(rows), list(labels)
+        self.lengths = [len(row) for row in self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Sequence[int], int]:
+        return self.rows[index], self.labels[index]
+
+
+class LengthBatches(Sampler):
+    """Batches of samples that are about as long as each other, so that little is padding; in random order.
+
+    Samples are shuffled, sorted by length within pools of 50 batches, cut into batches, and these shuffled.
+
+    Args:
+        lengths: of the samples.
+        batch_size: how many in a batch.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int) -> None:
+        self.lengths, self.batch_size = np.asarray(lengths), batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = generator()
+        order, pool = rng.permutation(len(self.lengths)), 50 * self.batch_size
+        pools = [order[i : i + pool] for i in range(0, len(order), pool)]
+        order = np.concatenate([p[np.argsort(self.lengths[p], kind="stable")] for p in pools]) if pools else order
+        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        return iter([batches[i].tolist() for i in rng.permutation(len(batches))])
+
+
+def collate(padding: int) -> Any:
+    """A function that makes a batch of samples (row, label): rows padded with ``padding`` (N, T), labels (N,)."""
+
+    def together(samples: Sequence[tuple[Sequence[int], int]]) -> tuple[Any, Any]:
+        rows, labels = zip(*samples)
+        return pad(rows, padding)[0], creation.tensor(np.array(labels, np.int64))
+
+    return together
 
 
 def pad(rows: Sequence[Sequence[int]], value: int, length: int | None = None) -> tuple[Any, Any]:

@@ -25,14 +25,14 @@ class Evaluation:
     targets       (N,) the true classes
     predictions   (N,) the classes with the highest scores
     classes       how many there are
-    mistakes      (M, …) the inputs that were misclassified
+    mistakes      the M inputs that were misclassified, one by one: texts may be of any length, inputs tuples of arrays
     """
 
     loss: float
     targets: np.ndarray
     predictions: np.ndarray
     classes: int
-    mistakes: np.ndarray
+    mistakes: list[Any]
 
     @property
     def wrong(self) -> np.ndarray:
@@ -67,12 +67,12 @@ def evaluate(model: Any, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], T
             truth, guess = _on_cpu(labels), _on_cpu(scores).argmax(1)
             targets.append(truth)
             predictions.append(guess)
-            mistakes.append(_on_cpu(inputs)[truth != guess])
+            mistakes += [_sample(inputs, int(i)) for i in np.flatnonzero(truth != guess)]
             classes = scores.shape[1]
     if not targets:
         raise ValueError("evaluate: the loader gave no batch; is its data set empty?")
     together = np.concatenate(targets)
-    return Evaluation(total / len(together), together, np.concatenate(predictions), classes, np.concatenate(mistakes))
+    return Evaluation(total / len(together), together, np.concatenate(predictions), classes, mistakes)
 
 
 @dataclass
@@ -135,6 +135,11 @@ def beside(model: Any, *tensors: Any) -> list:
         return x.to(first.device) if isinstance(x, Tensor) and first is not None else x
 
     return [moved(x) for x in tensors]
+
+
+def _sample(inputs: Any, i: int) -> Any:
+    """Sample ``i`` of a batch's first part."""
+    return tuple(_sample(x, i) for x in inputs) if isinstance(inputs, (tuple, list)) else _on_cpu(inputs[i])
 
 
 def _on_cpu(tensor: Tensor) -> np.ndarray:

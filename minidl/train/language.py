@@ -194,11 +194,11 @@ class Baselines:
         )
 
 
-def baselines(training: Any, validation: Any, tokenizer: Any) -> Baselines:
-    """The unigram model and the longest n-gram model, up to 5, whose grams fit."""
+def baselines(training: Any, validation: Any, tokenizer: Any, text: str) -> Baselines:
+    """The unigram model and the longest n-gram model, up to 5, whose grams fit; ``text`` is what ``validation`` stands for."""
     order = min(5, math.floor(62.9 / math.log2(tokenizer.vocab_size)))
     unigram, ngram = (NGram(training, n, tokenizer.vocab_size).bits(validation) for n in (1, order))
-    return Baselines(unigram, ngram, order, len(tokenizer.decode(validation).encode()) / len(validation))
+    return Baselines(unigram, ngram, order, len(text.encode()) / len(validation))
 
 
 def save_run(folder: Path, network: Network, tokenizer: Any) -> None:

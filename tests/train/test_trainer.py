@@ -380,9 +380,11 @@ def test_pictures_of_a_perfect_and_of_a_coloured_model(tmp_path):
     from minidl.train import Evaluation
     from minidl.train.pictures import draw_mistakes
 
-    perfect = Evaluation(0.0, np.arange(3), np.arange(3), 3, np.zeros((0, 1, 8, 8)))
+    perfect = Evaluation(0.0, np.arange(3), np.arange(3), 3, [])
     draw_mistakes(perfect, "abc", tmp_path / "none.png")
-    coloured = Evaluation(0.0, np.arange(3), np.zeros(3, int), 3, np.random.default_rng(0).normal(size=(2, 3, 8, 8)))
+    coloured = Evaluation(
+        0.0, np.arange(3), np.zeros(3, int), 3, list(np.random.default_rng(0).normal(size=(2, 3, 8, 8)))
+    )
     draw_mistakes(coloured, "abc", tmp_path / "two.png")
     sizes = [(tmp_path / n).stat().st_size for n in ("none.png", "two.png")]
     assert sizes[1] > sizes[0] > 1000

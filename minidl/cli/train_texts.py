@@ -1,0 +1,165 @@
+"""``minidl train sentiment | topics`` and ``minidl finetune``: networks that judge texts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minidl.cli.common import Debug, app, console, one_line_errors, say, train
+from minidl.cli.training import begin, fit, usual_callbacks
+
+Epochs = Annotated[int | None, typer.Option(min=1, help="How often to go through the texts, in all.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same bits.")]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")]
+Patience = Annotated[int, typer.Option(min=0, help="Stop after so many epochs without improvement; 0: don't.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")]
+Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
+
+
+@train.command("sentiment")
+@one_line_errors
+def train_sentiment(
+    epochs: Epochs = None,
+    tensorboard: Board = False,
+    patience: Patience = 0,
+    seed: Seed = 0,
+    resume: Resume = False,
+    runs_dir: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Train an LSTM to say whether a sentence of a film review is positive or negative."""
+    training, test, _ = _sentiment()
+    _train("sentiment", training, test, epochs, tensorboard, patience, seed, resume, runs_dir)
+
+
+@train.command("topics")
+@one_line_errors
+def train_topics(
+    epochs: Epochs = None,
+    tensorboard: Board = False,
+    patience: Patience = 0,
+    seed: Seed = 0,
+    resume: Resume = False,
+    runs_dir: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Train an LSTM to say which of eight topics a saying is about."""
+    from minidl.data.text import topics
+
+    _train("topics", topics("train"), topics("test"), epochs, tensorboard, patience, seed, resume, runs_dir)
+
+
+@app.command("finetune")
+@one_line_errors
+def finetune(
+    methods: Annotated[str, typer.Option(help="Which, with commas: scratch, head, full, lora, adalora; all.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="How many runs of each.")] = 3,
+    epochs: Epochs = None,
+    runs_dir: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Fine-tune a trained sentence encoder on the sentiment of film reviews: the whole network, its head, LoRA, AdaLoRA,
+    beside an LSTM from scratch; measured on film reviews and, unseen in training, on reviews of products."""
+    from minidl.data.text import minilm
+    from minidl.models import BERT
+    from minidl.text import WordPiece
+    from minidl.train import classification
+
+    chosen = [name.strip() for name in methods.split(",") if name.strip()] or list(classification.METHODS)
+    for name in chosen:
+        if name not in classification.METHODS:
+            raise ValueError(f"--methods knows {', '.join(classification.METHODS)}, not {name!r}")
+    training, test, elsewhere = _sentiment()
+    encoder = minilm()
+    pieces = WordPiece.from_file(encoder)
+    folder, rows = runs_dir / "finetune", []
+    for name in chosen:
+        for seed in range(seeds):
+            say(f"{name}, seed {seed}:")
+            made = classification.tune(
+                name, seed, training, test, elsewhere, lambda: BERT.from_pretrained(encoder), pieces, epochs=epochs,
+                folder=folder / f"{name}-{seed}", callbacks=usual_callbacks(0, False, False, unit="texts"),
+            )  # fmt: skip
+            rows.append(made)
+            _save(rows, folder)
+    console.print(_table(rows))
+    say(f"The table is in {folder / 'finetune.json'}; adapters are in adapters.safetensors of their runs.")
+
+
+def _sentiment() -> tuple[Any, Any, Any]:
+    from minidl.data.text import amazon_reviews, movie_reviews
+
+    return (
+        movie_reviews("train").to_labels(),
+        movie_reviews("test").to_labels(),
+        amazon_reviews("all").to_labels(),
+    )
+
+
+def _train(
+    name: str, training: Any, test: Any, epochs: int | None, tensorboard: bool, patience: int, seed: int, resume: bool,
+    runs_dir: Path,
+) -> None:  # fmt: skip
+    from minidl import random
+    from minidl.train import classification
+
+    recipe = classification.RECIPES["scratch"]
+    recipe = classification.TextRecipe(**{**recipe.__dict__, "epochs": epochs or recipe.epochs})
+    tokenizer = classification.byte_pairs(training)
+    padding = tokenizer.special[classification.PADDING]
+    random.manual_seed(seed)
+    model = classification.network("scratch", None, len(training.classes), tokenizer.vocab_size, padding)
+    parts = [classification.encode(part, tokenizer, recipe.max_length) for part in (training, test)]
+    trainer = classification.make_trainer(
+        model, recipe, parts[0], parts[1], padding, folder=runs_dir / name,
+        callbacks=usual_callbacks(patience, tensorboard, False, unit="texts"), settings={"data": name, "seed": seed},
+    )  # fmt: skip
+    begin(trainer, resume)
+    tokenizer.save(trainer.folder / "tokenizer.json")  # type: ignore[operator]
+    frequent = max(parts[1].labels.count(label) for label in set(parts[1].labels)) / len(parts[1])
+    say(
+        f"{len(parts[0]):,} texts to train {type(model).__name__} with, {len(parts[1]):,} to test it; on to {recipe.epochs}."
+    )
+    fit(trainer, recipe.epochs, " ".join(["minidl", *map(shlex.quote, (a for a in sys.argv[1:] if a != "--resume"))]))
+    say(
+        f"Done: test accuracy {trainer.evaluation.accuracy:.2%} (always the most frequent of {', '.join(training.classes)}: "
+        f"{frequent:.2%}). The weights are in {trainer.folder / 'model.safetensors'}."  # type: ignore[operator]
+    )
+
+
+def _save(rows: list[Any], folder: Path) -> None:
+    from minidl.utils.files import atomic_write
+
+    with atomic_write(folder / "finetune.json", "w", encoding="utf-8") as file:
+        json.dump([asdict(row) for row in rows], file, indent=1)
+
+
+def _table(rows: list[Any]) -> Any:
+    from rich.table import Table
+
+    table = Table("method")
+    for column in ("test accuracy", "product reviews", "trained", "of", "MB", "s"):
+        table.add_column(column, justify="right")
+    for method in dict.fromkeys(row.method for row in rows):
+        runs = [row for row in rows if row.method == method]
+        table.add_row(
+            method,
+            *(_spread([getattr(row, name) for row in runs]) for name in ("accuracy", "elsewhere")),
+            f"{runs[0].trained:,}",
+            f"{runs[0].parameters:,}",
+            f"{runs[0].megabytes:.0f}",
+            f"{statistics.median(row.seconds for row in runs):.0f}",
+        )
+    return table
+
+
+def _spread(values: list[float]) -> str:
+    mean = f"{statistics.mean(values):.2%}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2%}"

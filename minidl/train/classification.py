@@ -1,0 +1,221 @@
+"""How texts are classified: from scratch by a recurrent network, or by fine-tuning a trained encoder, in whole or in part."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minidl import models, optim, random
+from minidl.data import DataLoader
+from minidl.models import lora
+from minidl.nn import functional as F
+from minidl.text import ByteBPE, EncodedTexts, LengthBatches, collate
+from minidl.train.callbacks import Callback
+from minidl.train.evaluation import evaluate
+from minidl.train.limits import ClipGradients
+from minidl.train.schedules import decay_groups, warmup_cosine
+from minidl.train.trainer import Trainer
+
+PADDING = "<pad>"
+METHODS = ("scratch", "head", "full", "lora", "adalora")
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """All that decides a run beside network, data and seed.
+
+    Attributes
+    ----------
+    epochs, batch_size, lr, weight_decay, clip_norm    as for pictures; AdamW, a cosine after a warm-up of a tenth
+    max_length                                         tokens of a text that are read
+    """
+
+    epochs: int = 3
+    batch_size: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    max_length: int = 96
+
+
+RECIPES = {
+    "scratch": TextRecipe(epochs=6, lr=2e-3),
+    "head": TextRecipe(epochs=3, lr=1e-2),
+    "full": TextRecipe(epochs=2, lr=1e-4),
+    "lora": TextRecipe(epochs=2, lr=1e-3),
+    "adalora": TextRecipe(epochs=2, lr=2e-3),
+}
+
+
+class Ranks(Callback):
+    """AdaLoRA's part in training: the orthogonality penalty's gradient, importances, and the falling budget of ranks."""
+
+    def __init__(self, allocator: lora.RankAllocator, penalty: float = 0.1) -> None:
+        self.allocator, self.penalty = allocator, penalty
+
+    def on_gradients(self, trainer: Any) -> None:
+        (self.penalty * lora.orthogonality(trainer.model)).backward()
+        self.allocator.observe()
+
+    def on_update(self, trainer: Any) -> None:
+        self.allocator.prune()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.allocator.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.allocator.load_state_dict(state)
+
+
+def encode(texts: Any, tokenizer: Any, max_length: int) -> EncodedTexts:
+    """Samples (text, label) as numbers, at most ``max_length`` each."""
+    rows = [tokenizer.encode(text)[:max_length] or [0] for text, _ in texts.samples]
+    return EncodedTexts(rows, [label for _, label in texts.samples])
+
+
+def byte_pairs(texts: Any, vocabulary: int = 4096) -> ByteBPE:
+    """A byte-pair encoding of the training texts, with a token that fills up."""
+    return ByteBPE.train("\n".join(text for text, _ in texts.samples), vocabulary, special=[PADDING])
+
+
+def make_trainer(
+    model: Any,
+    recipe: TextRecipe,
+    training: EncodedTexts,
+    test: EncodedTexts,
+    padding: int,
+    *,
+    folder: Path | None = None,
+    callbacks: list[Callback] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Trainer:
+    """A :class:`Trainer` of a model that takes padded tokens; parameters that need no gradient are left alone."""
+    together = collate(padding)
+    batches: Any = LengthBatches(training.lengths, recipe.batch_size)
+    loader = DataLoader(training, batch_sampler=batches, collate_fn=together)
+    optimizer = optim.AdamW(decay_groups(model, recipe.weight_decay), lr=recipe.lr)
+    total = recipe.epochs * len(loader)
+    return Trainer(
+        model,
+        optimizer,
+        loader,
+        DataLoader(test, 64, collate_fn=together),
+        loss_fn=F.cross_entropy,
+        scheduler=warmup_cosine(optimizer, total, min(total // 10, total - 1)),
+        schedule_every="step",
+        folder=folder,
+        callbacks=[ClipGradients(norm=recipe.clip_norm), *(callbacks or [])],
+        settings={**recipe.__dict__, **(settings or {})},
+    )
+
+
+@dataclass
+class Tuned:
+    """A way of fine-tuning, and what came of it.
+
+    Attributes
+    ----------
+    accuracy      of the test set
+    elsewhere     of texts of another kind, unseen in training
+    trained       numbers that were trained, of ``parameters``
+    megabytes     weights, gradients and the optimiser's state together
+    seconds       training took
+    ranks         of the adapters at the end, for AdaLoRA
+    """
+
+    method: str
+    seed: int
+    accuracy: float
+    elsewhere: float
+    trained: int
+    parameters: int
+    megabytes: float
+    seconds: float
+    ranks: list[int]
+
+
+def network(method: str, encoder: Any, classes: int, vocabulary: int = 4096, padding: int = 0) -> Any:
+    """The model for a method: a recurrent network, or a classifier over the encoder with what is trained unfrozen.
+
+    Args:
+        method: one of METHODS.
+        encoder: a function that loads the trained :class:`minidl.models.BERT`.
+    """
+    if method == "scratch":
+        return models.TextClassifier(vocabulary, classes, width=96, hidden=96, padding=padding)
+    if method not in METHODS:
+        raise ValueError(f"there is no method {method!r}; the methods are {', '.join(METHODS)}")
+    model = models.BertClassifier(encoder(), classes, padding=padding)
+    if method == "head":
+        model.bert.requires_grad_(False)
+    elif method == "lora":
+        lora.add_adapters(model, rank=8, alpha=16.0)
+    elif method == "adalora":
+        lora.add_adapters(model, lora.AdaLoRALinear, rank=12, alpha=12.0)
+    return model
+
+
+def tune(
+    method: str,
+    seed: int,
+    training: Any,
+    test: Any,
+    elsewhere: Any,
+    encoder: Any,
+    word_pieces: Any,
+    *,
+    epochs: int | None = None,
+    folder: Path | None = None,
+    callbacks: list[Callback] | None = None,
+) -> Tuned:
+    """Train one way and measure; ``training``, ``test`` and ``elsewhere`` are samples (text, label) with ``classes``."""
+    recipe = RECIPES[method]
+    recipe = TextRecipe(**{**recipe.__dict__, "epochs": epochs or recipe.epochs})
+    tokenizer: Any = byte_pairs(training) if method == "scratch" else word_pieces
+    padding = tokenizer.special[PADDING] if method == "scratch" else tokenizer.pad
+    random.manual_seed(seed)
+    model = network(method, encoder, len(training.classes), getattr(tokenizer, "vocab_size", 0), padding)
+    parts: Any = [encode(part, tokenizer, recipe.max_length) for part in (training, test, elsewhere)]
+    extra = list(callbacks or [])
+    if method == "adalora":
+        total = recipe.epochs * -(-len(parts[0]) // recipe.batch_size)
+        extra.insert(0, Ranks(lora.RankAllocator(model, target=6, total=total)))
+    trainer = make_trainer(
+        model,
+        recipe,
+        parts[0],
+        parts[1],
+        padding,
+        folder=folder,
+        callbacks=extra,
+        settings={"method": method, "seed": seed},
+    )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    trainer.fit(recipe.epochs)
+    seconds = time.perf_counter() - began
+    if folder is not None and method in ("lora", "adalora"):
+        lora.save_adapters(model, folder / "adapters.safetensors")
+    other = evaluate(model, DataLoader(parts[2], 64, collate_fn=collate(padding)))
+    ranks = next((c.allocator.ranks() for c in extra if isinstance(c, Ranks)), [])
+    return Tuned(
+        method,
+        seed,
+        trainer.evaluation.accuracy,
+        other.accuracy,
+        sum(p.numel() for p in model.parameters() if p.requires_grad),
+        sum(p.numel() for p in model.parameters()),
+        _megabytes(model, trainer.optimizer),
+        seconds,
+        ranks,
+    )
+
+
+def _megabytes(model: Any, optimizer: Any) -> float:
+    held = [p._data for p in model.parameters()]
+    held += [p.grad._data for p in model.parameters() if p.grad is not None]
+    held += [x._data for state in optimizer.state.values() for x in state.values() if hasattr(x, "_data")]
+    return sum(array.nbytes for array in held) / 1e6
