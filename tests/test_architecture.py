@@ -23,7 +23,7 @@ LAYERS = [
     ["minidl.models"],
     ["minidl.costs", "minidl.profiler", "minidl.inspect", "minidl.bench.ceilings", "minidl.bench.timing"],
     ["minidl.train"],
-    ["minidl.bench", "minidl.doctor"],
+    ["minidl.bench", "minidl.doctor", "minidl.tutor"],
     ["minidl.cli", "minidl.__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

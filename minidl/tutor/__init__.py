@@ -1,0 +1,24 @@
+"""The tutorials: read as scripts, run, opened as notebooks, and their exercises checked.
+
+A chapter is one file in jupytext's percent format, ``tutorials/NN_title.py``. From it come the chapter as it is run and
+shown, the learner's version (solutions taken out, hints folded) and the tests of its exercises. A chapter itself needs
+:func:`choose` alone, which is why nothing else is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def choose(small: T, full: T) -> T:
+    """``small``, or ``full`` where MINIDL_FULL=1 asks for a chapter's full settings.
+
+    >>> epochs = choose(1, 10)
+    """
+    asked = os.environ.get("MINIDL_FULL", "")
+    if asked not in ("", "0", "1"):
+        raise ValueError(f"MINIDL_FULL is {asked!r}: write 1 for the full settings, 0 or nothing for the small ones")
+    return full if asked == "1" else small
