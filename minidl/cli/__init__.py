@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minidl.cli import bench, kernels, machine, programs, train_language, train_pictures, train_texts  # noqa: F401  (for their commands)
+from minidl.cli import (  # noqa: F401  (for their commands)
+    bench,
+    kernels,
+    machine,
+    programs,
+    train_language,
+    train_pictures,
+    train_texts,
+    tutorials,
+)
 from minidl.cli.common import app
 
 _SKYLAKE = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}

@@ -8,7 +8,7 @@ shown, the learner's version (solutions taken out, hints folded) and the tests o
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -22,3 +22,19 @@ def choose(small: T, full: T) -> T:
     if asked not in ("", "0", "1"):
         raise ValueError(f"MINIDL_FULL is {asked!r}: write 1 for the full settings, 0 or nothing for the small ones")
     return full if asked == "1" else small
+
+
+def check(chapter: str, answer: Any, name: str | None = None) -> None:
+    """Put an answer to the checker of its exercise and print what it says: for a notebook's cell.
+
+    Args:
+        chapter: The chapter, "04" for example.
+        answer: The function or class that was written.
+        name: The exercise; ``answer.__name__`` if not given.
+    """
+    from minidl.tutor import judging, proving, shelf, words
+
+    found = shelf.chapter(chapter)
+    exercise = words.exercise_of(found, name or getattr(answer, "__name__", ""))
+    verdict = judging.tried(proving.checker(found, exercise), answer, found, None, [])
+    print("\n".join(words.verdict(exercise, verdict)))

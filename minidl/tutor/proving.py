@@ -52,8 +52,8 @@ def run_cells(cells: Iterable[Cell], path: Path | str, names: dict[str, Any] | N
 def checker(chapter: Chapter, exercise: Exercise) -> Callable[[Any], None]:
     """The function ``check_NAME`` of an exercise, in a namespace that holds the setup cells and itself."""
     names = run_cells([*chapter.setup, *exercise.check], chapter.path)
-    found: Any = names.get(f"check_{exercise.name}")
-    if not callable(found):
+    found: Callable[[Any], None] | None = names.get(f"check_{exercise.name}")
+    if found is None:
         raise ChapterError(
             f"{chapter.name}: the check cell of {exercise.name} defines no check_{exercise.name}(answer)"
         )
