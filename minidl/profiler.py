@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidl import backends, costs
-from minidl.autograd import tape
+from minidl.autograd import tape, watch
 from minidl.tensor import Tensor
 from minidl.utils.files import atomic_write
 from minidl_kernels.arrays import launches
@@ -72,14 +72,14 @@ class profile:
         _active = self
         self._cupy = importlib.import_module("cupy") if backends.cuda_is_available() else None
         self._zero = time.perf_counter()
-        tape._around.append(self._operator)
+        self._handle = watch(self._operator)
         backends._observer = self._room
         return self
 
     def __exit__(self, *exc: object) -> None:
         global _active
         _active = None
-        tape._around.remove(self._operator)
+        self._handle.remove()
         backends._observer = None
         self.seconds += time.perf_counter() - self._zero
 

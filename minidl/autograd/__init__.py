@@ -15,6 +15,7 @@ from minidl.autograd.grad_mode import (
 from minidl.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from minidl.autograd.tape import Operator, apply
 from minidl.autograd.walk import backward, grad
+from minidl.autograd.watching import on_backward, on_record, on_rule, watch
 
 __all__ = [
     "Function",
@@ -31,6 +32,10 @@ __all__ = [
     "is_anomaly_enabled",
     "is_grad_enabled",
     "no_grad",
+    "on_backward",
+    "on_record",
+    "on_rule",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "watch",
 ]

@@ -34,7 +34,7 @@ from minidl.tensor import Tensor, View, wrap
 
 _clock = count()
 
-# What is called, if anything, when an operator is recorded; it returns a note kept as ``operator.trace``.
+# What is called, if anything, when an operator is recorded: tracer(operator, inputs, outputs).
 _tracers: list[Any] = []
 
 # What goes around every rule, if anything: called as around(operator, "forward" or "backward", rule, arrays), it returns
@@ -259,7 +259,7 @@ def record(operator: Operator, inputs: Any, arrays: list, outputs: tuple[Tensor,
             y._requires_grad = True
             y._edge = (operator, position)
     for tracer in _tracers:
-        operator.trace = tracer(operator)
+        tracer(operator, inputs, outputs)
 
 
 def _origin(array: Any, inputs: Any, arrays: list, outputs: tuple[Tensor, ...], results: tuple) -> tuple | None:

@@ -10,6 +10,9 @@ from minidl.autograd.tape import Pass, add_to_grad
 from minidl.backends import namespace
 from minidl.tensor import Tensor, wrap
 
+# What makes the Pass of a backward(), if anything; the last one is asked.
+_makers: list[Callable[..., Pass]] = []
+
 
 def backward(
     tensors: Tensor | Sequence[Tensor],
@@ -38,7 +41,8 @@ def backward(
         if not targets:
             raise RuntimeError("backward: `inputs` is empty; leave it out to reach every leaf")
         wanted = [_edge_of(t, i, "backward") for i, t in enumerate(targets)]
-    walk = Pass(
+    make = _makers[-1] if _makers else Pass
+    walk = make(
         retain_graph=create_graph if retain_graph is None else retain_graph, create_graph=create_graph, wanted=wanted
     )
     walk.run(roots, gradients)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minidl import backends, random
-from minidl.autograd import tape
+from minidl.autograd import tape, watch
 from minidl.bench.ceilings import Ceilings, Verdict, judge
 from minidl.bench.ceilings import measure as measure_ceilings
 from minidl.bench.timing import synchronize
@@ -291,11 +291,11 @@ class _Check:
         self.busy = False
 
     def __enter__(self) -> _Check:
-        tape._around.append(self._compare)
+        self._handle = watch(self._compare)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        tape._around.remove(self._compare)
+        self._handle.remove()
 
     def _compare(self, operator: tape.Operator, phase: str, rule: Any, arrays: tuple) -> Any:
         if self.busy:

@@ -28,24 +28,48 @@ def register(module: Any, kind: str, function: Callable, prepend: bool, **settin
     return RemovableHandle(registered, hook)
 
 
+# Hooks of all modules, (kind, hook): in front of each module's own.
+everywhere: list[tuple[str, Hook]] = []
+_NONE: dict[str, list] = {"forward_pre": [], "forward": [], "backward_pre": [], "backward": []}
+
+
+def register_module_forward_pre_hook(hook: Callable[[Any, tuple], Any]) -> RemovableHandle:
+    """Call ``hook(module, args)`` before the forward of every module; what it returns takes the arguments' place."""
+    return _register_everywhere("forward_pre", Hook(hook))
+
+
+def register_module_forward_hook(
+    hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
+) -> RemovableHandle:
+    """Call ``hook(module, args, output)`` (``hook(module, args, kwargs, output)`` with ``with_kwargs``) after the forward
+    of every module; what it returns takes the output's place. ``always_call``: after an error in forward too."""
+    return _register_everywhere("forward", Hook(hook, with_kwargs, always_call))
+
+
+def _register_everywhere(kind: str, hook: Hook) -> RemovableHandle:
+    everywhere.append((kind, hook))
+    return RemovableHandle(everywhere, (kind, hook))  # type: ignore[arg-type]
+
+
 def call(module: Any, args: tuple, kwargs: dict) -> Any:
     """``module.forward`` with its hooks around it."""
-    hooks = module._hooks
+    hooks = module._hooks or _NONE
+    after = [hook for kind, hook in everywhere if kind == "forward"] + hooks["forward"]
     done: list[Hook] = []
     output = None
     try:
-        for hook in list(hooks["forward_pre"]):
+        for hook in [hook for kind, hook in everywhere if kind == "forward_pre"] + hooks["forward_pre"]:
             args, kwargs = _before(module, hook, args, kwargs)
         watch = _Watch(module) if hooks["backward"] or hooks["backward_pre"] else None
         if watch is not None:
             args = watch.inputs(args)
         output = module.forward(*args, **kwargs)
-        for hook in list(hooks["forward"]):
+        for hook in after:
             done.append(hook)
             output = _after(module, hook, args, kwargs, output)
         return output if watch is None else watch.outputs(output)
     except Exception:
-        for hook in hooks["forward"]:
+        for hook in after:
             if hook.always_call and hook not in done:
                 _after(module, hook, args, kwargs, output)
         raise

@@ -57,7 +57,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self._hooks is None:
+            if self._hooks is None and not hooks.everywhere:
                 return self.forward(*args, **kwargs)
             return hooks.call(self, args, kwargs)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:

@@ -140,7 +140,7 @@ class _keeping_nothing:
         tape._tracers.remove(self._forget)
 
     @staticmethod
-    def _forget(operator: Operator) -> None:
+    def _forget(operator: Operator, inputs: Any, outputs: Any) -> None:
         operator.release()
 
 

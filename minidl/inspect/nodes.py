@@ -1,0 +1,316 @@
+"""The graph behind a loss as plain lists: values, and the operators between them. Pictures and recordings read it.
+
+nodes = minidl.inspect.read(loss)
+for op in nodes.ops:                              # in the order in which they ran
+    print(op.label, [nodes.values[i].name for i in op.inputs if i is not None])
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minidl import backends, dtypes
+from minidl.autograd.tape import Operator
+from minidl.inspect.trace import Line, Note, Seen, seen, users_frames
+from minidl.nn.module import Module
+from minidl.tensor import Tensor
+
+NOT_TRACED = "not traced: compute the loss inside inspect.trace()"
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor of the graph. ``kind``: "leaf" (requires grad, computed by nothing), "constant" (takes no part in a
+    gradient; known in a trace only), "result". ``array``: its values, None where they are not known. ``tensor``: the
+    leaf itself."""
+
+    id: int
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    dtype: str
+    device: str
+    requires_grad: bool
+    array: np.ndarray | None = field(default=None, repr=False)
+    tensor: Tensor | None = field(default=None, repr=False)
+
+
+@dataclass(eq=False)
+class Op:
+    """An operator of the graph. ``inputs`` and ``outputs`` are ids of values; an input is None where nothing is known of
+    it (a constant outside a trace) or nothing was given."""
+
+    id: int
+    operator: Operator = field(repr=False)
+    name: str
+    label: str
+    formula: str
+    settings: dict[str, Any]
+    inputs: list[int | None]
+    outputs: list[int]
+    scope: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    line: Line | None = None
+    seconds: float | None = None
+    nbytes: int | None = None
+    implementation: str = ""
+
+    @property
+    def traced(self) -> bool:
+        return seen(self.operator) is not None
+
+
+@dataclass(eq=False)
+class Nodes:
+    """The graph: ``values`` and ``ops`` by id, ops in forward order; ``roots`` are the ids of what was differentiated."""
+
+    values: list[Value]
+    ops: list[Op]
+    roots: list[int]
+    edges: dict[Any, int] = field(repr=False, default_factory=dict)  # (operator or leaf, output) → id of the value
+
+    def find(self, what: Any) -> Value:
+        """The value of a Tensor, or with a name. KeyError, with what there is, if there is none."""
+        if isinstance(what, Tensor):
+            found = self.edges.get(what.edge() or (what, 0))
+            if found is not None:
+                return self.values[found]
+            raise KeyError(f"this tensor (shape {list(what.shape)}) takes no part in the graph")
+        for value in self.values:
+            if value.name == what:
+                return value
+        names = ", ".join(v.name for v in self.values if v.kind == "leaf")
+        raise KeyError(f"no value of the graph is called {what!r}; its leaves are {names or 'none'}")
+
+
+def read(tensors: Tensor | Sequence[Tensor], names: Module | Mapping[str, Tensor] | None = None) -> Nodes:
+    """The graph behind one or several tensors.
+
+    ``names``: what values are called, as a dict or as a module with named parameters. Without, names are looked for in
+    the trace and in the variables of the calling program.
+
+    Raises:
+        TypeError: something else than tensors.
+        RuntimeError: a tensor that nothing requiring a gradient went into.
+    """
+    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    for tensor in given:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"the graph of a Tensor can be read, got {type(tensor).__name__}")
+        if not tensor.requires_grad:
+            raise RuntimeError(
+                f"there is no graph behind this tensor (shape {list(tensor.shape)}): it was computed from nothing that "
+                "requires grad, or inside minidl.no_grad(). Call .requires_grad_() on what you want gradients of, before "
+                "computing."
+            )
+    nodes = read_edges([t.edge() or (t, 0) for t in given], names)
+    for tensor, root in zip(given, nodes.roots):
+        if nodes.values[root].array is None:
+            nodes.values[root].array = _host(tensor._data)
+    return nodes
+
+
+def read_edges(edges: list, names: Module | Mapping[str, Tensor] | None = None) -> Nodes:
+    """The graph behind edges of the tape, as a backward pass is given them."""
+    reader = _Reader(_known_names(names))
+    for operator in _operators(edges):
+        reader.read(operator)
+    roots = [reader.value_of(edge) for edge in edges]
+    return Nodes(reader.values, reader.ops, roots, reader.ids)
+
+
+def _operators(edges: list) -> list[Operator]:
+    """Every operator behind some edges, oldest first."""
+    found: set[Operator] = set()
+    stack = [edge[0] for edge in edges]
+    while stack:
+        operator = stack.pop()
+        if isinstance(operator, Operator) and operator not in found:
+            found.add(operator)
+            stack += [edge[0] for edge in operator.edges if edge is not None]
+    return sorted(found, key=lambda operator: operator.seq)
+
+
+class _Reader:
+    """Builds the lists, operator by operator."""
+
+    def __init__(self, names: dict[Any, str]) -> None:
+        self.values: list[Value] = []
+        self.ops: list[Op] = []
+        self.ids: dict[Any, int] = {}
+        self._constants: dict[Any, int] = {}
+        self._names = names
+        self._counts: dict[str, int] = {}
+
+    def read(self, operator: Operator) -> None:
+        note = seen(operator)
+        label = label_of(operator)
+        inputs = [self._input(operator, i, note) for i in range(len(operator.edges))]
+        number = self._count(label)
+        outputs = [self._output(operator, i, f"{label} {number}", note) for i in range(len(operator.outputs))]
+        op = Op(
+            len(self.ops), operator, operator.name, label, formula_of(operator), settings_of(operator), inputs, outputs
+        )
+        if note is not None:
+            op.scope, op.classes, op.line = note.scope, note.classes, note.line
+            op.seconds, op.nbytes, op.implementation = note.seconds, note.nbytes, note.implementation
+        self.ops.append(op)
+
+    def value_of(self, edge: Any, name: str | None = None, note: Any = None) -> int:
+        """The id of the value at an edge: a leaf is added when it is first met."""
+        if edge not in self.ids:
+            leaf = edge[0]
+            array = note.array if isinstance(note, Note) and note.array is not None else _host(leaf._data)
+            name = self._names.get(edge) or name or f"leaf {self._count('leaf')}"
+            self.ids[edge] = self._add(name, "leaf", leaf._data, True, array, leaf)
+        return self.ids[edge]
+
+    def _input(self, operator: Operator, position: int, note: Seen | None) -> int | None:
+        edge = operator.edges[position]
+        given = None if note is None else note.inputs[position]
+        name = None if note is None else note.names[position]
+        if edge is not None:
+            return self.value_of(edge, name, given)
+        if given is None:
+            return None
+        key = given if isinstance(given, Note) else (type(given), repr(given))
+        if key not in self._constants:
+            if isinstance(given, Note):
+                name = name or f"constant {self._count('constant')}"
+                self._constants[key] = self._add(name, "constant", given, False, given.array)
+            else:
+                array = np.asarray(given)
+                self._constants[key] = self._add(f"{given:.6g}", "constant", array, False, array)
+        return self._constants[key]
+
+    def _output(self, operator: Operator, position: int, name: str, note: Seen | None) -> int:
+        shape, dtype = operator.outputs[position]
+        if len(operator.outputs) > 1:
+            name = f"{name}[{position}]"
+        made = None if note is None or position >= len(note.outputs) else note.outputs[position]
+        name = self._names.get((operator, position), name)
+        value = Value(len(self.values), name, "result", tuple(shape), _dtype(dtype), "", dtype.kind not in "iub")
+        if made is not None:
+            value.array, value.device = made.array, made.device
+        self.values.append(value)
+        self.ids[operator, position] = value.id
+        return value.id
+
+    def _add(self, name: str, kind: str, like: Any, requires_grad: bool, array: Any, tensor: Any = None) -> int:
+        """Add a value that looks as ``like``, an array or a note of one, does."""
+        noted = isinstance(like, Note)
+        dtype = like.dtype if noted else _dtype(like.dtype)
+        device = like.device if noted else str(backends.device_of(like))
+        value = Value(len(self.values), name, kind, tuple(like.shape), dtype, device, requires_grad, array, tensor)
+        self.values.append(value)
+        return value.id
+
+    def _count(self, what: str) -> int:
+        self._counts[what] = self._counts.get(what, 0) + 1
+        return self._counts[what]
+
+
+def _dtype(numpy_dtype: Any) -> str:
+    return dtypes.from_numpy_dtype(numpy_dtype).name
+
+
+def _host(array: Any) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+# ------------------------------------------------------------------------------------------------------------- names
+
+
+def _known_names(given: Module | Mapping[str, Tensor] | None) -> dict[Any, str]:
+    """Names of values by their edges: those that were given, else those of the program's variables."""
+    if given is not None and not isinstance(given, (Module, Mapping)):
+        raise TypeError(f"names must be a Module or a dict from names to Tensors, got {type(given).__name__}")
+    found: dict[Any, str] = {}
+    if isinstance(given, Mapping):
+        for name, tensor in given.items():
+            _name(found, name, tensor)
+    elif given is not None:
+        _name_parameters(found, "", given)
+    for frame in users_frames():
+        for name, held in list(frame.f_locals.items()):
+            if isinstance(held, Tensor) and not name.startswith("_"):
+                _name(found, name, held)
+        for name, held in list(frame.f_locals.items()):
+            if isinstance(held, Module) and not name.startswith("_"):
+                _name_parameters(found, name, held)
+    return found
+
+
+def _name(found: dict[Any, str], name: str, tensor: Tensor) -> None:
+    if isinstance(tensor, Tensor) and tensor._requires_grad:
+        found.setdefault(tensor._edge or (tensor, 0), name)
+
+
+def _name_parameters(found: dict[Any, str], prefix: str, module: Module) -> None:
+    taken = set(found.values())
+    for name, parameter in module.named_parameters():
+        _name(found, f"{prefix}.{name}" if name in taken and prefix else name, parameter)
+
+
+# --------------------------------------------------------------------------------------------------------- operators
+
+_LABELS = {
+    "MatMul": "matmul",
+    "LogSumExp": "logsumexp",
+    "LogAddExp": "logaddexp",
+    "LogCumsumExp": "logcumsumexp",
+    "PRelu": "prelu",
+    "SlogDet": "slogdet",
+    "QR": "qr",
+    "SVD": "svd",
+    "CTC": "ctc_loss",
+    "RnnLayer": "rnn",
+    "GruLayer": "gru",
+    "LstmLayer": "lstm",
+    "Convolution": "conv",
+    "SquaredError": "squared_error",
+    "Where": "where",
+}
+
+
+def label_of(operator: Operator) -> str:
+    """A short name in small letters: "log_softmax"."""
+    name = operator.name
+    return _LABELS.get(name) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).strip("_").lower()
+
+
+def formula_of(operator: Operator) -> str:
+    """What the operator computes and how its gradient is computed: the first paragraph of its docstring."""
+    source = getattr(operator, "function", None)
+    documented = source if isinstance(source, type) else type(operator)
+    paragraph = (documented.__doc__ or "").strip().split("\n\n")[0]
+    text = re.sub(r"\s*See minidl_kernels\.[\w.]+", "", " ".join(paragraph.split()))
+    text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
+    return text.rstrip(".").replace(";  ", "; ").replace("; ", ";  ")
+
+
+def settings_of(operator: Operator) -> dict[str, Any]:
+    """The settings that are numbers, words, or sequences of them."""
+    found = {name: _plain(value) for name, value in operator.__dict__.items() if not name.startswith("_")}
+    return {name: value for name, value in found.items() if value is not _OTHER and name not in ("seen", "called_at")}
+
+
+_OTHER = object()
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, slice):
+        return ":".join("" if part is None else str(part) for part in (value.start, value.stop, value.step)) or ":"
+    if value is ...:
+        return "..."
+    if isinstance(value, (tuple, list)):
+        parts = [_plain(part) for part in value]
+        return _OTHER if any(part is _OTHER for part in parts) else tuple(parts)
+    return str(value) if isinstance(value, (dtypes.dtype, backends.device)) else _OTHER

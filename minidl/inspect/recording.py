@@ -1,0 +1,390 @@
+"""The backward debugger: a backward pass, noted operator by operator, to be played forwards and backwards.
+
+    with minidl.inspect.trace():
+        loss = model(x).square().mean()
+    for step in minidl.inspect.backward(loss):
+        print(step.explain())
+
+The pass that is noted is the engine's own: every ``.grad`` has the bits that ``loss.backward()`` would have given it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from minidl import dtypes
+from minidl.autograd import on_backward, watch
+from minidl.autograd import walk as _walk
+from minidl.autograd.tape import Operator, Pass
+from minidl.inspect import digest
+from minidl.inspect.nodes import Nodes, Op, Value, read_edges
+from minidl.inspect.trace import KEEP, Keeper
+from minidl.nn.module import Module
+from minidl.profiler import sizes
+from minidl.tensor import Tensor, raw
+
+VERSION = 1
+
+
+class Gradient:
+    """A gradient as it was at a moment of the pass: shape, statistics, and the values themselves (``array``), as long as
+    the recording's limit allowed."""
+
+    def __init__(self, array: Any, keeper: Keeper) -> None:
+        array = raw(array)
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype = dtypes.from_numpy_dtype(array.dtype).name
+        self.array = keeper.copy(array)
+        if self.array is None:
+            host = array if isinstance(array, (np.ndarray, np.generic)) else array.get()
+            self.stats = digest.statistics(host)
+            self._grid = digest.grid(host)
+
+    @cached_property
+    def stats(self) -> dict[str, Any]:
+        """min, max, mean, std and norm of the finite values; counts of nan, inf and zeros."""
+        return digest.statistics(self.array)
+
+    @property
+    def norm(self) -> float:
+        """The Euclidean norm; nan or infinite if any value is."""
+        if self.stats["nan"]:
+            return float("nan")
+        return float("inf") if self.stats["inf"] else self.stats["norm"] or 0.0
+
+    @property
+    def has_nan(self) -> bool:
+        return self.stats["nan"] > 0
+
+    def to_json(self) -> dict[str, Any]:
+        if self.array is not None:
+            return {"shape": list(self.shape), **digest.brief(self.array)}
+        return digest.jsonable({"shape": self.shape, "stats": self.stats, "grid": self._grid, "items": None})
+
+    def __repr__(self) -> str:
+        return f"Gradient(shape={self.shape}, norm={self.norm:.4g})"
+
+
+@dataclass(eq=False)
+class Local:
+    """What a gradient rule gave for one input. ``rule_shape``: the shape in which the rule returned it, before broadcasting
+    was undone; ``gradient`` has the input's own."""
+
+    position: int
+    value: Value
+    gradient: Gradient
+    rule_shape: tuple[int, ...]
+
+    @property
+    def was_broadcast(self) -> bool:
+        return self.rule_shape != self.gradient.shape
+
+
+@dataclass(eq=False)
+class Added:
+    """How a contribution was added to the gradient of ``value``: what was there ``before`` (None: nothing), and after."""
+
+    value: Value
+    before: Gradient | None
+    contribution: Gradient
+    after: Gradient
+
+
+@dataclass(eq=False)
+class Step:
+    """One operator's turn in the backward pass. ``incoming``: the gradient of each output (None where none came);
+    ``local``: of each input that wants one; ``seconds`` of the gradient rule, ``nbytes`` of all that it read and made."""
+
+    index: int
+    op: Op
+    nodes: Nodes = field(repr=False)
+    incoming: list[Gradient | None] = field(default_factory=list)
+    local: list[Local] = field(default_factory=list)
+    added: list[Added] = field(default_factory=list)
+    seconds: float = 0.0
+    nbytes: int = 0
+    questions: list[dict[str, Any]] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    @property
+    def formula(self) -> str:
+        return self.op.formula
+
+    @property
+    def line(self) -> Any:
+        """The user's line that applied the operator; None if that was not traced."""
+        return self.op.line
+
+    @property
+    def norm(self) -> float:
+        """The largest norm of a gradient that comes in or goes out; nan if any has one."""
+        norms = [gradient.norm for gradient in self._gradients()]
+        return float("nan") if any(np.isnan(norms)) else max(norms, default=0.0)
+
+    @property
+    def has_nan(self) -> bool:
+        """Whether a gradient that comes in or goes out has a NaN."""
+        return any(gradient.has_nan for gradient in self._gradients())
+
+    def _gradients(self) -> list[Gradient]:
+        return [g for g in self.incoming if g is not None] + [local.gradient for local in self.local]
+
+    def explain(self) -> str:
+        """The step in words and mathematics."""
+        from minidl.inspect.explain import explain
+
+        return explain(self)
+
+    def __str__(self) -> str:
+        return self.explain()
+
+
+class Recording(Sequence[Step]):
+    """A backward pass, step by step; it plays as a tape does.
+
+    ``steps`` in the order in which they ran; ``nodes`` the graph; ``gradients`` the finished gradient of each leaf, by
+    the id of its value; ``before`` what stood in ``.grad`` already, to which that was added. ``complete`` is False if
+    some arrays were let go of because ``keep`` bytes were kept already: their statistics remain.
+
+        recording = minidl.inspect.backward(loss)
+        recording.next()                      # forward; .back(), .to("fc1.weight"), .to(3), .current
+        recording.first(nan=True)             # the first step with a NaN; or norm_above=10, or a function of the step
+        recording.break_on(norm_above=10).run()
+    """
+
+    def __init__(self, nodes: Nodes, title: str = "backward") -> None:
+        self.nodes = nodes
+        self.title = title
+        self.steps: list[Step] = []
+        self.gradients: dict[int, Gradient] = {}
+        self.before: dict[int, Gradient] = {}
+        self.complete = True
+        self._cursor = -1
+        self._breaks: list[Callable[[Step], Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.steps[index]
+
+    def __repr__(self) -> str:
+        kept = "" if self.complete else "; beyond the limit, statistics alone were kept"
+        return f"<Recording of {self.title}: {len(self)} steps, {len(self.gradients)} gradients{kept}>"
+
+    # ------------------------------------------------------------------------------------------------------- playing
+
+    @property
+    def current(self) -> Step | None:
+        """The step where the tape stands; None before the first."""
+        return self.steps[self._cursor] if self._cursor >= 0 else None
+
+    def next(self) -> Step | None:
+        """One step on; None at the end."""
+        if self._cursor + 1 >= len(self.steps):
+            return None
+        self._cursor += 1
+        return self.current
+
+    def back(self) -> Step | None:
+        """One step back; None at the beginning."""
+        self._cursor = max(self._cursor - 1, -1)
+        return self.current
+
+    def to(self, target: int | str | Tensor) -> Step:
+        """To a step by number; or to the one that completes the gradient of a parameter: a Tensor or a value's name.
+
+        Raises:
+            IndexError: no step has this number.
+            KeyError: no value of the graph is this one, or it gets no gradient.
+        """
+        if isinstance(target, int):
+            if not -len(self) <= target < len(self):
+                raise IndexError(
+                    f"the recording has {len(self)} steps, 0 to {len(self) - 1}; there is no step {target}"
+                )
+            self._cursor = target % len(self)
+            return self.steps[self._cursor]
+        value = self.nodes.find(target)
+        reaching = [step for step in self.steps if any(added.value is value for added in step.added)]
+        if not reaching:
+            raise KeyError(f"no step adds to the gradient of {value.name!r}")
+        self._cursor = reaching[-1].index
+        return reaching[-1]
+
+    def first(
+        self,
+        condition: Callable[[Step], Any] | None = None,
+        *,
+        norm_above: float | None = None,
+        nan: bool = False,
+    ) -> Step | None:
+        """To the first step of all that fulfils a condition; None, and the tape stays where it is, if none does."""
+        holds = _condition(condition, norm_above, nan)
+        return self._seek(0, holds)
+
+    def break_on(
+        self,
+        *,
+        norm_above: float | None = None,
+        nan: bool = False,
+        condition: Callable[[Step], Any] | None = None,
+    ) -> Recording:
+        """Let :meth:`run` stop where a condition holds: a norm above a limit, a NaN, a function of the step."""
+        self._breaks.append(_condition(condition, norm_above, nan))
+        return self
+
+    def clear_breaks(self) -> None:
+        """Forget all conditions of :meth:`break_on`."""
+        self._breaks.clear()
+
+    def run(self) -> Step | None:
+        """On to the next step where a condition of :meth:`break_on` holds; None, at the last step, if none does."""
+        found = self._seek(self._cursor + 1, lambda step: any(holds(step) for holds in self._breaks))
+        if found is None:
+            self._cursor = len(self.steps) - 1
+        return found
+
+    def _seek(self, start: int, holds: Callable[[Step], Any]) -> Step | None:
+        for step in self.steps[start:]:
+            if holds(step):
+                self._cursor = step.index
+                return step
+        return None
+
+    # ------------------------------------------------------------------------------------------------------- writing
+
+    def to_json(self) -> dict[str, Any]:
+        """The recording as a dict that ``json.dumps`` takes: what the page plays."""
+        from minidl.inspect.page_data import as_dict
+
+        return as_dict(self)
+
+
+def _condition(condition: Any, norm_above: float | None, nan: bool) -> Callable[[Step], Any]:
+    if condition is None and norm_above is None and not nan:
+        raise ValueError("a condition is needed: norm_above=, nan=True, or a function of the step")
+    return lambda step: (
+        (nan and step.has_nan)
+        or (norm_above is not None and not step.norm <= norm_above)
+        or (condition is not None and condition(step))
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ recording
+
+
+def backward(
+    loss: Tensor | Sequence[Tensor],
+    gradient: Any = None,
+    names: Module | Mapping[str, Tensor] | None = None,
+    keep: int = KEEP,
+    retain_graph: bool | None = None,
+) -> Recording:
+    """Run the backward pass of ``loss``, as ``loss.backward(gradient)`` would, and note every step of it.
+
+    Args:
+        loss: what to differentiate; if it is no scalar, ``gradient`` gives its gradient.
+        names: what values are called: a module with named parameters, or a dict from names to tensors.
+        keep: how many bytes of gradients are copied in all; beyond, statistics alone are kept.
+        retain_graph: as for ``backward``.
+
+    Raises:
+        RuntimeError, TypeError: as ``loss.backward()``.
+    """
+    made: list[Recording] = []
+    with recorded_backward(made.append, names, keep):
+        _walk.backward(loss, gradient, retain_graph)
+    return made[0]
+
+
+def recorded_backward(
+    found: Callable[[Recording], Any], names: Module | Mapping[str, Tensor] | None = None, keep: int = KEEP
+) -> Any:
+    """Note every ``backward()`` that is called until the handle is removed; ``found`` gets each recording when the pass
+    has run."""
+    return on_backward(lambda **settings: _RecordedPass(found, names, keep, **settings))
+
+
+class _RecordedPass(Pass):
+    """The engine's pass, which notes what it does."""
+
+    def __init__(self, found: Any, names: Any, keep: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._found, self._names, self._keeper = found, names, Keeper(keep)
+        self._step: Step | None = None
+        self._operator: Operator | None = None
+        self._arrived: dict[Any, Gradient] = {}  # the sums so far, by edge
+        self._given: Gradient | None = None  # what fit made last
+
+    def run(self, edges: list, gradients: list) -> None:
+        nodes = read_edges(edges, self._names)
+        self.recording = Recording(nodes, ", ".join(nodes.values[root].name for root in nodes.roots))
+        self._ops = {op.operator: op for op in nodes.ops}
+        for value in nodes.values:
+            if value.tensor is not None and value.tensor._grad is not None:
+                self.recording.before[value.id] = Gradient(value.tensor._grad, self._keeper)
+        with watch(self._rule):
+            super().run(edges, gradients)
+        self.recording.complete = not self._keeper.full
+        self._found(self.recording)
+
+    def step(self, operator: Operator, gradients: list) -> None:
+        self._operator = operator
+        recording = self.recording
+        self._step = Step(len(recording), self._ops[operator], recording.nodes)
+        self._step.incoming = [None if g is None else self._note(g) for g in gradients]
+        began = time.perf_counter()
+        super().step(operator, gradients)
+        self._step.seconds = self._step.seconds or time.perf_counter() - began
+        recording.steps.append(self._step)
+        self._step = None
+
+    def _rule(self, operator: Operator, phase: str, rule: Any, arrays: tuple) -> Any:
+        step = self._step
+        if operator is not self._operator or phase != "backward" or step is None:
+            return rule(*arrays)
+        began = time.perf_counter()
+        result = rule(*arrays)
+        step.seconds, step.nbytes = time.perf_counter() - began, sizes(arrays) + sizes(result)
+        return result
+
+    def fit(self, operator: Operator, position: int, gradient: Any, edge: Any) -> Any:
+        fitted = super().fit(operator, position, gradient, edge)
+        if self._step is not None:
+            self._given = self._note(fitted)
+            value = self.recording.nodes.values[self.recording.nodes.edges[edge]]
+            self._step.local.append(Local(position, value, self._given, tuple(gradient.shape)))
+        return fitted
+
+    def accumulate(self, edge: Any, gradient: Any) -> None:
+        super().accumulate(edge, gradient)
+        if self._step is None:  # where the pass starts
+            self._arrived[edge] = self._note(self.table[edge[0]][edge[1]])
+            return
+        given = self._given
+        assert given is not None
+        before = self._arrived.get(edge)
+        after = self._arrived[edge] = given if before is None else self._note(self.table[edge[0]][edge[1]])
+        self._step.added.append(Added(self._step.local[-1].value, before, given, after))
+
+    def reach_leaves(self) -> None:
+        ids = {leaf: self.recording.nodes.edges[leaf, 0] for leaf in self.table}
+        for leaf, id in ids.items():
+            self.recording.gradients[id] = self._arrived[leaf, 0]
+        super().reach_leaves()
+        for leaf, id in ids.items():
+            if leaf._hooks and leaf._grad is not None and id not in self.recording.before:  # a hook may have changed it
+                self.recording.gradients[id] = self._note(leaf._grad)
+
+    def _note(self, gradient: Any) -> Gradient:
+        return Gradient(gradient, self._keeper)
