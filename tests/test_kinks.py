@@ -111,6 +111,10 @@ REDUCTIONS = [
 CASES = {}
 for name in UNARY:
     CASES[name] = lambda m, x, name=name: getattr(m, name)(x), [POINTS]
+CASES["logit"] = (
+    CASES["logit"][0],
+    [POINTS[~np.signbit(POINTS) | (POINTS != 0)]],
+)  # at -0 PyTorch's sign is the processor's
 for name in ACTIVATIONS:
     CASES[f"F.{name}"] = lambda m, x, name=name: getattr(m.nn.functional, name)(x), [POINTS]
 for name in BINARY:

@@ -91,13 +91,11 @@ class Hardshrink(Operator):
 
     def forward(self, x: Any) -> Any:
         self.save(x)
-        return namespace(x).where(self.small(x), x.dtype.type(0), x)
+        return namespace(x).where((x >= -self.lambd) & (x <= self.lambd), x.dtype.type(0), x)
 
     def backward(self, g: Any) -> Any:
-        return ops.where(self.small(self.saved), 0.0, g)
-
-    def small(self, x: Any) -> Any:
-        return (x >= -self.lambd) & (x <= self.lambd)
+        x = self.saved
+        return ops.where((x < -self.lambd) | (x > self.lambd), g, 0.0)
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:

@@ -269,6 +269,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     dim = normalize_dim(dim, input.ndim, "index_fill")
     size = input.shape[dim] if input.ndim else 1
     where = vector_of("index_fill", index, size, dim, IndexError, negative=True)
+    where = namespace(where).unique(where % size)  # a slice named twice is filled, and counts in the gradient, once
     x = input if input.ndim else input.reshape((1,))
     value = value.to(x.dtype) if isinstance(value, Tensor) else raw(x).dtype.type(value)
     result = apply(Put((slice(None),) * dim + (where,), False), x, value)

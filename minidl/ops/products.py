@@ -279,7 +279,13 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """
     over_a, over_b = _paired_dims(a, b, dims)
     for i, j in zip(over_a, over_b):
-        if a.shape[i] != b.shape[j]:
+        if a.shape[i] == b.shape[j]:
+            continue
+        if a.shape[i] == 1:  # stretched along the other's, so that its one value meets their sum
+            b = ops.sum(b, j, keepdim=True, dtype=b.dtype)
+        elif b.shape[j] == 1:
+            a = ops.sum(a, i, keepdim=True, dtype=a.dtype)
+        else:
             raise RuntimeError(
                 f"tensordot: contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and "
                 f"second has size {b.shape[j]} in dim {j} (shapes {list(a.shape)} and {list(b.shape)})"

@@ -220,6 +220,8 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     dim = normalize_dim(dim, input.ndim, "diff")
+    if not n:
+        return ops.clone(input)
     parts = [x for x in (prepend, input, append) if x is not None]
     if len(parts) > 1:
         input = ops.cat(parts, dim)
@@ -227,4 +229,4 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         rest = input.shape[dim] - 1
         after, before = ops.narrow(input, dim, 1, rest), ops.narrow(input, dim, 0, rest)
         input = like(raw(after) ^ raw(before), input) if raw(input).dtype == bool else after - before
-    return input if n else ops.clone(input)
+    return input

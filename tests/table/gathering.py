@@ -260,6 +260,7 @@ op(
         + [
             s.sample("tensor value", s.floats(3, 4), 0, s.ints(2, high=3), s.floats()),
             s.sample("negative", s.floats(3, 4), 1, s.ints(2, high=3) - 3, 0),
+            s.sample("named twice", s.floats(3, 4), 0, s.ints(4, high=1), s.floats()),
         ]
     ),
     dtypes=NO_BOOL,

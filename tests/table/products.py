@@ -222,6 +222,8 @@ op(
         s.sample("negative", s.floats(2, 3, 4), s.floats(4, 5, 2), dims=([-1], [-3])),
         s.sample("all", s.floats(2, 3), s.floats(2, 3), dims=2),
         s.sample("size 0", s.floats(2, 0), s.floats(0, 4), dims=1),
+        s.sample("size 1 stretched", s.floats(2, 1, 3), s.floats(4, 3, 5), dims=([1, 2], [0, 1])),
+        s.sample("size 1 of the other", s.floats(2, 4), s.floats(1, 3), dims=1),
     ],
     dtypes=FLOATS,
     method=False,

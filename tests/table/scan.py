@@ -95,6 +95,7 @@ op(
         s.sample("default", s.floats(3, 4)),
         s.sample("n", s.floats(3, 6), 3),
         s.sample("n 0", s.floats(3, 6), 0),
+        s.sample("n 0, prepend", s.floats(3, 6), 0, -1, s.floats(3, 1)),
         s.sample("n beyond", s.floats(3, 2), 4),
         s.sample("dim", s.floats(3, 4), dim=0),
         s.sample("prepend", s.floats(3, 4), prepend=s.floats(3, 2)),

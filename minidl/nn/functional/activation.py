@@ -179,7 +179,7 @@ class Elu(Activation):
 
     def slope(self, g: Any, x: Any) -> Any:
         below = ops.exp(ops.where(x > 0, 0.0, x) * self.rate) * (self.alpha * self.scale * self.rate)
-        return g * ops.where(x > 0, self.scale, below)
+        return g * ops.where(x <= 0, below, self.scale)
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
@@ -228,7 +228,7 @@ class Hardtanh(Activation):
         return namespace(x).clip(x, x.dtype.type(self.low), x.dtype.type(self.high)).astype(x.dtype, copy=False)
 
     def slope(self, g: Any, x: Any) -> Any:
-        return ops.where((x <= self.low) | (x >= self.high), 0.0, g)
+        return ops.where((x > self.low) & (x < self.high), g, 0.0)
 
 
 def _hardtanh(name: str, input: Any, low: float, high: float, inplace: bool) -> Any:
@@ -303,7 +303,7 @@ class Softshrink(Activation):
         return xp.where(x > self.lambd, x - self.lambd, xp.where(x < -self.lambd, x + self.lambd, x * 0))
 
     def slope(self, g: Any, x: Any) -> Any:
-        return ops.where((x >= -self.lambd) & (x <= self.lambd), 0.0, g)
+        return ops.where((x < -self.lambd) | (x > self.lambd), g, 0.0)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
