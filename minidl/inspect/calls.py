@@ -1,0 +1,173 @@
+"""One forward of a model, followed from module to module: who was called with what, and which operators ran inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from minidl import backends, costs, random
+from minidl.autograd import tape
+from minidl.nn.module import Module
+from minidl.profiler import largest
+from minidl.tensor import Tensor
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a module: its dotted ``path`` ("" for the model), how deep it lies, what it got and gave, the operators
+    recorded and the operations computed directly inside it (not in modules below)."""
+
+    path: str
+    module: Module
+    depth: int
+    parent: Call | None
+    args: tuple = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    output: Any = None
+    operators: list[Any] = field(default_factory=list)
+    flops: int = 0
+    backward_flops: int = 0
+
+    @property
+    def name(self) -> str:
+        """The class of the module."""
+        return type(self.module).__name__
+
+
+class Followed:
+    """Watches the calls of a model's modules inside a ``with`` block; ``calls`` has them in the order in which they began.
+
+    ``keep`` says whether arguments and outputs stay on the calls; ``count`` whether operations are counted, which puts
+    a counter in front of every kernel.
+    """
+
+    def __init__(self, model: Module, keep: bool = True, count: bool = False) -> None:
+        self.model, self.keep, self.count = model, keep, count
+        self.calls: list[Call] = []
+        self._open: list[Call] = []
+        self._handles: list[Any] = []
+        self._counted: int | None = None  # operations of kernels inside the rule that runs
+        self._where: dict[Any, Call] = {}
+
+    def __enter__(self) -> Followed:
+        for path, module in self.model.named_modules():
+            began = module.register_forward_pre_hook(self._begin(path), prepend=True, with_kwargs=True)
+            self._handles += [began, module.register_forward_hook(self._end, with_kwargs=True)]
+        tape._tracers.append(self._recorded)
+        if self.count:
+            tape._around.append(self._rule)
+            self._observer, backends._observer = backends._observer, self._room
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        tape._tracers.remove(self._recorded)
+        if self.count:
+            tape._around.remove(self._rule)
+            backends._observer = self._observer
+
+    def _begin(self, path: str) -> Callable[..., None]:
+        def begin(module: Module, args: tuple, kwargs: dict) -> None:
+            parent = self._open[-1] if self._open else None
+            call = Call(path, module, len(self._open), parent)
+            if self.keep:
+                call.args, call.kwargs = args, kwargs
+            self.calls.append(call)
+            self._open.append(call)
+
+        return begin
+
+    def _end(self, module: Module, args: tuple, kwargs: dict, output: Any) -> None:
+        call = self._open.pop()
+        if self.keep:
+            call.output = output
+
+    def _recorded(self, operator: tape.Operator, *_: Any) -> Any:
+        if self._open:
+            self._open[-1].operators.append(operator)
+            self._where[operator] = self._open[-1]
+        return operator.trace
+
+    def where(self, operator: tape.Operator) -> Call | None:
+        """The innermost call inside which an operator was recorded."""
+        return self._where.get(operator)
+
+    # --------------------------------------------------------------------------------------------- counting operations
+
+    def _rule(self, operator: tape.Operator, phase: str, rule: Any, arrays: tuple) -> Any:
+        outside, self._counted = self._counted, None
+        result = rule(*arrays)
+        counted, self._counted = self._counted, outside
+        if counted is None:  # of what no kernel counts: an operation a value, as in the profiler
+            counted = 0 if operator.is_view else max(largest(arrays), largest(result))
+        if phase == "backward":
+            if operator in self._where:
+                self._where[operator].backward_flops += counted
+        elif self._open:
+            self._open[-1].flops += counted
+        return result
+
+    def _room(self, room: str, module: Any) -> Any:
+        return _Counting(self, room, module if self._observer is None else self._observer(room, module))
+
+
+class _Counting:
+    """A room's module, whose calls are counted."""
+
+    def __init__(self, owner: Followed, room: str, module: Any) -> None:
+        self._owner, self._name, self._module = owner, room, module
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._module, name)
+        if not callable(function):
+            return function
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            self._owner._counted = (self._owner._counted or 0) + costs.flops(self._name, name, args, result, kwargs)
+            return result
+
+        return run
+
+
+def call(model: Module, input: Any) -> Any:
+    """``model(input)``; a tuple stands for several arguments, a dict for arguments by name."""
+    if isinstance(input, dict):
+        return model(**input)
+    return model(*input) if isinstance(input, tuple) else model(input)
+
+
+@contextmanager
+def without_trace(model: Module) -> Iterator[None]:
+    """What runs forward inside leaves the model as it was: its buffers (running statistics), the random numbers to come."""
+    if not isinstance(model, Module):
+        raise TypeError(f"a model must be an nn.Module, got {type(model).__name__}")
+    state = random.get_rng_state()
+    buffers = [(m, n, b, b._data.copy()) for m in model.modules() for n, b in m._buffers.items() if b is not None]
+    try:
+        yield
+    finally:
+        random.set_rng_state(state)
+        for module, name, buffer, values in buffers:
+            buffer._data[...] = values
+            module._buffers[name] = buffer
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The Tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from tensors_in(part)
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first Tensor in nested tuples, lists and dicts, if there is one."""
+    return next(tensors_in(value), None)

@@ -1,0 +1,218 @@
+"""What the tape keeps alive for backward: which memory, how large, and which operators hold it.
+
+Memory is counted once, however many tensors look into it: an array that is saved by three operators, or a reshaped one,
+is one storage with several holders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minidl import dtypes
+from minidl.autograd.tape import Operator
+from minidl.tensor import Tensor
+
+# Attributes of operators that belong to who watches, not to the rule.
+_WATCHERS = frozenset({"seen", "called_at"})
+
+Edge = tuple[Any, int]  # (operator, output), or (leaf, 0)
+
+
+@dataclass(eq=False)
+class Holder:
+    """An operator that holds a storage: as which of its values ("input 0", "output 1", "its own gates"), with the user's
+    line and the modules' path where the graph was traced. ``released``: backward lets go of it."""
+
+    operator: Operator
+    role: str
+    released: bool
+    line: str = ""
+    scope: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.operator.name
+
+
+@dataclass(eq=False)
+class Storage:
+    """A piece of memory that the tape keeps alive.
+
+    ``kind``: "parameter" (a leaf that requires grad), "activation" (computed on the tape), "constant" (given to an
+    operator from outside the tape: the batch, targets, masks). ``shape`` and ``dtype`` are of the largest view that is held.
+    """
+
+    nbytes: int
+    shape: tuple[int, ...]
+    dtype: str
+    kind: str
+    name: str = ""
+    views: int = 0
+    holders: list[Holder] = field(default_factory=list)
+    made: Edge | None = None
+
+
+def operators(tensors: Any) -> list[Operator]:
+    """Every operator behind one or several tensors, in the order in which they ran. TypeError, RuntimeError for what has no
+    graph."""
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    stack: list[Any] = []
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"expected a Tensor with a graph behind it, got {type(tensor).__name__}")
+        if tensor.grad_fn is None:
+            raise RuntimeError(
+                f"there is no graph behind this tensor (shape {list(tensor.shape)}): it was computed from nothing that "
+                "requires grad, or inside minidl.no_grad()"
+            )
+        stack.append(tensor.grad_fn)
+    seen: set = set()
+    while stack:
+        operator = stack.pop()
+        if operator not in seen:
+            seen.add(operator)
+            stack += [e[0] for e in operator.edges if e is not None and isinstance(e[0], Operator)]
+    return sorted(seen, key=lambda operator: operator.seq)
+
+
+def storages(ops: list[Operator], names: dict[int, str] | None = None) -> list[Storage]:
+    """What ``ops``, in forward order, keep alive. ``names``: of leaves, by ``id``."""
+    found: dict[int, Storage] = {}
+    for operator in ops:
+        for edge in operator.edges:
+            if edge is not None and isinstance(edge[0], Tensor):
+                _note(found, edge[0]._data, "parameter").name = (names or {}).get(id(edge[0]), "a leaf")
+        line, scope = line_of(operator), scope_of(operator)
+        for role, array, edge, released in held(operator):
+            storage = _note(found, array, "constant" if edge is None else "activation")
+            if not any(h.operator is operator and h.role == role for h in storage.holders):
+                storage.holders.append(Holder(operator, role, released, line, scope))
+            if edge is not None and storage.made is None and isinstance(edge[0], Operator):
+                storage.made = source(edge)
+                storage.name = storage.name or f"the output of {storage.made[0].name}"
+    return list(found.values())
+
+
+_RANK = {"constant": 0, "activation": 1, "parameter": 2}
+
+
+def _note(found: dict[int, Storage], array: Any, kind: str) -> Storage:
+    owner = owner_of(array)
+    storage = found.get(id(owner))
+    if storage is None:
+        storage = found[id(owner)] = Storage(_nbytes(owner), tuple(array.shape), _dtype(array), kind)
+    elif _RANK[kind] > _RANK[storage.kind]:
+        storage.kind = kind
+    if array is not owner:
+        storage.views += 1
+    if array.size > np.prod(storage.shape):
+        storage.shape, storage.dtype = tuple(array.shape), _dtype(array)
+    return storage
+
+
+def held(operator: Operator) -> Iterator[tuple[str, Any, Edge | None, bool]]:
+    """The arrays that an operator holds: ``(role, array, the edge whose value it is, whether backward releases it)``.
+
+    The edge is None for a constant, ``(operator, -1)`` for what the operator made for itself.
+    """
+    for saved, origins in [
+        (operator._saved or (), operator._origins),
+        *([operator._inputs] if operator._inputs else []),
+    ]:
+        for array, origin in zip(saved, origins):
+            if not is_array(array):
+                continue
+            if origin is None:
+                position = _input_of(operator, array)
+                yield (
+                    ("its own", array, (operator, -1), True)
+                    if position is None
+                    else (
+                        f"input {position}",
+                        array,
+                        operator.edges[position],
+                        True,
+                    )
+                )
+            elif origin[0] >= 0:
+                yield f"input {origin[0]}", array, operator.edges[origin[0]], True
+            else:
+                yield f"output {-1 - origin[0]}", array, (operator, -1 - origin[0]), True
+    for name, value in operator.__dict__.items():
+        if name not in _WATCHERS:
+            for array in arrays_in(value):
+                yield f"its own {name}", array, (operator, -1), False
+
+
+def _input_of(operator: Operator, array: Any) -> int | None:
+    """The constant input that was given as a bare array, which the tape has no origin for."""
+    if operator._inputs:
+        for position, known in enumerate(operator._inputs[0]):
+            if known is array:
+                return position
+    return None
+
+
+def arrays_in(value: Any) -> Iterator[Any]:
+    """The arrays inside an operator's attribute."""
+    if is_array(value):
+        yield value
+    elif isinstance(value, Tensor):
+        yield value._data
+    elif isinstance(value, dict):
+        yield from arrays_in(tuple(value.values()))
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from arrays_in(part)
+    elif isinstance(value, Operator):
+        yield from arrays_in(value.__dict__)
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array with memory of its own (a number of NumPy's is none)."""
+    return hasattr(value, "nbytes") and hasattr(value, "strides") and not isinstance(value, np.generic)
+
+
+def owner_of(array: Any) -> Any:
+    """The outermost array that ``array`` looks into."""
+    while is_array(getattr(array, "base", None)):
+        array = array.base
+    return array
+
+
+def source(edge: Edge) -> Edge:
+    """The edge whose value's memory an edge's value looks into: views are followed back to what they are views of."""
+    operator, position = edge
+    while isinstance(operator, Operator) and operator.is_view and operator.edges[0] is not None:
+        operator, position = operator.edges[0]
+    return operator, position
+
+
+def _nbytes(owner: Any) -> int:
+    """Bytes of memory; of an array spread over nothing (stride 0), those that are there."""
+    spread = [n for n, stride in zip(owner.shape, owner.strides) if stride or n == 0]
+    return int(np.prod(spread, dtype=np.int64)) * owner.itemsize
+
+
+def _dtype(array: Any) -> str:
+    return dtypes.from_numpy_dtype(array.dtype).name
+
+
+def line_of(operator: Operator) -> str:
+    """The user's line that called a traced operator: "file.py:12"; "" without a trace."""
+    line = getattr(operator.__dict__.get("seen"), "line", None)
+    return "" if line is None else f"{line.file}:{line.number}"
+
+
+def scope_of(operator: Operator) -> str:
+    """The dotted path of the module inside which a traced operator ran; "" without one."""
+    return ".".join(getattr(operator.__dict__.get("seen"), "scope", None) or ())
+
+
+def total(found: Iterable[Storage], kind: str | None = None) -> int:
+    """Bytes of some storages, of one kind or of all."""
+    return sum(storage.nbytes for storage in found if kind is None or storage.kind == kind)
