@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidl import backends, costs, random
-from minidl.autograd import tape
+from minidl.autograd import Operator, on_record, watch
 from minidl.nn.module import Module
 from minidl.profiler import largest
 from minidl.tensor import Tensor
@@ -55,18 +55,16 @@ class Followed:
         for path, module in self.model.named_modules():
             began = module.register_forward_pre_hook(self._begin(path), prepend=True, with_kwargs=True)
             self._handles += [began, module.register_forward_hook(self._end, with_kwargs=True)]
-        tape._tracers.append(self._recorded)
+        self._handles.append(on_record(self._recorded))
         if self.count:
-            tape._around.append(self._rule)
+            self._handles.append(watch(self._rule))
             self._observer, backends._observer = backends._observer, self._room
         return self
 
     def __exit__(self, *exc: object) -> None:
         for handle in self._handles:
             handle.remove()
-        tape._tracers.remove(self._recorded)
         if self.count:
-            tape._around.remove(self._rule)
             backends._observer = self._observer
 
     def _begin(self, path: str) -> Callable[..., None]:
@@ -85,19 +83,18 @@ class Followed:
         if self.keep:
             call.output = output
 
-    def _recorded(self, operator: tape.Operator, *_: Any) -> Any:
+    def _recorded(self, operator: Operator, *_: Any) -> Any:
         if self._open:
             self._open[-1].operators.append(operator)
             self._where[operator] = self._open[-1]
-        return operator.trace
 
-    def where(self, operator: tape.Operator) -> Call | None:
+    def where(self, operator: Operator) -> Call | None:
         """The innermost call inside which an operator was recorded."""
         return self._where.get(operator)
 
     # --------------------------------------------------------------------------------------------- counting operations
 
-    def _rule(self, operator: tape.Operator, phase: str, rule: Any, arrays: tuple) -> Any:
+    def _rule(self, operator: Operator, phase: str, rule: Any, arrays: tuple) -> Any:
         outside, self._counted = self._counted, None
         result = rule(*arrays)
         counted, self._counted = self._counted, outside

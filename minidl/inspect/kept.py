@@ -6,6 +6,7 @@ is one storage with several holders.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from minidl import dtypes
 from minidl.autograd.tape import Operator
+from minidl.inspect.trace import seen
 from minidl.tensor import Tensor
 
 # Attributes of operators that belong to who watches, not to the rule.
@@ -83,12 +85,15 @@ def storages(ops: list[Operator], names: dict[int, str] | None = None) -> list[S
     """What ``ops``, in forward order, keep alive. ``names``: of leaves, by ``id``."""
     found: dict[int, Storage] = {}
     for operator in ops:
-        for edge in operator.edges:
+        for position, edge in enumerate(operator.edges):
             if edge is not None and isinstance(edge[0], Tensor):
-                _note(found, edge[0]._data, "parameter").name = (names or {}).get(id(edge[0]), "a leaf")
+                leaf = _note(found, edge[0]._data, "parameter")
+                leaf.name = (names or {}).get(id(edge[0])) or leaf.name or _users_name(operator, position)
         line, scope = line_of(operator), scope_of(operator)
         for role, array, edge, released in held(operator):
             storage = _note(found, array, "constant" if edge is None else "activation")
+            if storage.kind == "constant" and not storage.name and role.startswith("input "):
+                storage.name = _users_name(operator, int(role[6:]))
             if not any(h.operator is operator and h.role == role for h in storage.holders):
                 storage.holders.append(Holder(operator, role, released, line, scope))
             if edge is not None and storage.made is None and isinstance(edge[0], Operator):
@@ -202,15 +207,22 @@ def _dtype(array: Any) -> str:
     return dtypes.from_numpy_dtype(array.dtype).name
 
 
+def _users_name(operator: Operator, position: int) -> str:
+    """What the user calls an input of a traced operator; "" if that is not known."""
+    note = seen(operator)
+    return "" if note is None else note.names[position] or ""
+
+
 def line_of(operator: Operator) -> str:
     """The user's line that called a traced operator: "file.py:12"; "" without a trace."""
-    line = getattr(operator.__dict__.get("seen"), "line", None)
-    return "" if line is None else f"{line.file}:{line.number}"
+    note = seen(operator)
+    return "" if note is None or note.line is None else f"{os.path.basename(note.line.file)}:{note.line.number}"
 
 
 def scope_of(operator: Operator) -> str:
     """The dotted path of the module inside which a traced operator ran; "" without one."""
-    return ".".join(getattr(operator.__dict__.get("seen"), "scope", None) or ())
+    note = seen(operator)
+    return "" if note is None else ".".join(note.scope)
 
 
 def total(found: Iterable[Storage], kind: str | None = None) -> int:

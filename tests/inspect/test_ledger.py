@@ -125,7 +125,7 @@ def test_checkpointing_saves_what_was_predicted():
             model, x, y = deep()
             done = 0
             for segment in segments:
-                first, last = int(segment.paths[0]), int(segment.paths[-1])
+                first, last = (int(segment.paths[i].removeprefix("model.")) for i in (0, -1))
                 x = checkpoint(model[first : last + 1], model[done:first](x) if first > done else x)
                 done = last + 1
             loss = F.cross_entropy(model[done:](x), y)
@@ -151,7 +151,7 @@ def test_checkpointing_a_transformer_names_its_layers():
         loss = model(x).square().mean()
     plan = inspect.ledger(loss).checkpointing()
     paths = [path for segment in plan.segments for path in segment.paths]
-    assert set(paths) <= {f"layers.{i}" for i in range(4)}
+    assert set(paths) <= {f"model.layers.{i}" for i in range(4)}
     assert plan.saved > 0
 
 
@@ -195,10 +195,12 @@ def test_a_view_keeps_its_whole_base_alive():
 
 def test_lines_and_words():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    x = minidl.randn(16, 4)
     with inspect.trace():
-        loss = model(minidl.randn(16, 4)).sum()
+        loss = model(x).sum()
     book = inspect.ledger(loss, names=model, optimizer=optim.SGD(model.parameters(), momentum=0.9))
     text = str(book)
+    assert {entry.name for entry in inspect.ledger(loss).entries if entry.kind != "activation"} >= {"x", "0.weight"}
     for word in ("0.weight", "Relu (output 0), Linear (input 0)", "test_ledger.py", "predicted peak", "16 × 8"):
         assert word in text
     assert book.states == sum(p.nbytes for p in model.parameters())
