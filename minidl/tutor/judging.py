@@ -151,9 +151,11 @@ def judge_apart(chapter: Chapter, exercise: Exercise, path: Path, seconds: float
         errors = Path(folder) / "errors"
         with errors.open("wb") as file:
             process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True
+                command, env=environment, stdout=subprocess.PIPE, stderr=file, start_new_session=True
             )
+            assert process.stdout is not None
             try:
+                process.stdout.readline()  # it is ready: what it takes to start is not the answer's fault
                 process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 return Verdict(
@@ -179,12 +181,16 @@ def _end(process: subprocess.Popen) -> None:
             else:
                 process.kill()
     process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def main() -> None:
     """``python -m minidl.tutor.judging CHAPTER FILE NAME RESULT``: judge, and write the verdict as JSON."""
     chapter_path, path, name, result = sys.argv[1:]
     chapter = read(chapter_path)
+    print("ready", flush=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the answer prints is in the verdict
     verdict = judge(chapter, chapter.exercises[name], Path(path))
     Path(result).write_text(json.dumps(asdict(verdict)), encoding="utf-8")
 
