@@ -307,7 +307,8 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, slice):
-        return ":".join("" if part is None else str(part) for part in (value.start, value.stop, value.step)) or ":"
+        start, stop, step = ("" if part is None else str(part) for part in (value.start, value.stop, value.step))
+        return f"{start}:{stop}" + (f":{step}" if step else "")
     if value is ...:
         return "..."
     if isinstance(value, (tuple, list)):

@@ -103,13 +103,16 @@ class Step:
 
     index: int
     op: Op
-    nodes: Nodes = field(repr=False)
+    recording: Recording = field(repr=False)
     incoming: list[Gradient | None] = field(default_factory=list)
     local: list[Local] = field(default_factory=list)
     added: list[Added] = field(default_factory=list)
     seconds: float = 0.0
     nbytes: int = 0
-    questions: list[dict[str, Any]] | None = field(default=None, repr=False)
+
+    @property
+    def nodes(self) -> Nodes:
+        return self.recording.nodes
 
     @property
     def name(self) -> str:
@@ -180,6 +183,15 @@ class Recording(Sequence[Step]):
     def __repr__(self) -> str:
         kept = "" if self.complete else "; beyond the limit, statistics alone were kept"
         return f"<Recording of {self.title}: {len(self)} steps, {len(self.gradients)} gradients{kept}>"
+
+    @cached_property
+    def arrivals(self) -> dict[int, list[int]]:
+        """For each value that gets a gradient, the steps that contribute to it, one entry a contribution."""
+        found: dict[int, list[int]] = {}
+        for step in self.steps:
+            for added in step.added:
+                found.setdefault(added.value.id, []).append(step.index)
+        return found
 
     # ------------------------------------------------------------------------------------------------------- playing
 
@@ -341,7 +353,7 @@ class _RecordedPass(Pass):
     def step(self, operator: Operator, gradients: list) -> None:
         self._operator = operator
         recording = self.recording
-        self._step = Step(len(recording), self._ops[operator], recording.nodes)
+        self._step = Step(len(recording), self._ops[operator], recording)
         self._step.incoming = [None if g is None else self._note(g) for g in gradients]
         began = time.perf_counter()
         super().step(operator, gradients)
