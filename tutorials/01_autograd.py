@@ -349,8 +349,8 @@ print("derivative at 4 and -9:", w.grad.tolist())
 #
 # **The order.** "Send the bar on as soon as it arrives" is the shortest way to write backward, and it is even right,
 # since the paths' contributions add up. But it walks every *path*. Take $x_{k+1} = x_k + x_k$, repeated $n$ times:
-# from the end to $x_0$ there are $2^n$ paths, and only $n$ operations. **Prediction 1:** the eager walk calls exactly
-# $2 + 4 + \dots + 2^n$ rules' results into being, ours $2n$.
+# from the end to $x_0$ there are $2^n$ paths, and only $n$ operations. **Prediction 1:** the eager walk sends exactly
+# $2 + 4 + \dots + 2^n = 2^{n+1} - 2$ bars, where ours sends $2n$.
 #
 # And "level by level from the loss" is the second idea that people have. **Prediction 2:** for $L = u + u^2$ with
 # $u = 3x$ it is wrong. $u$ is one step from $L$, so its rule runs when only the short path has arrived, and the share
