@@ -18,6 +18,7 @@ from minidl.cli import (  # noqa: F401  (for their commands)
     train_language,
     train_pictures,
     train_texts,
+    train_translation,
     tutorials,
 )
 from minidl.cli.common import app

@@ -150,7 +150,7 @@ def generate(
 
     model, tokenizer = load_run(run)
     if not hasattr(model, "generate"):
-        raise ValueError(f"{run} holds a {type(model).__name__}, which fills gaps and does not write")
+        raise ValueError(f"{run} holds a {type(model).__name__}, which does not write on: see minidl train charlm, gpt")
     random.manual_seed(seed)
     say(written(model, tokenizer, prompt, tokens, temperature=temperature, top_k=top_k, top_p=top_p))
 

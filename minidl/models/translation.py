@@ -65,15 +65,17 @@ class Transformer(nn.Module):
     def decode(self, target: Any, memory: Any, hidden: Any) -> Any:
         """Scores (N, T, target_vocab), given the encoder's memory. Each token sees those before it; padding comes last,
         so that nothing but padding sees it."""
+        return self.head(self._states(target, memory, hidden))
+
+    def _states(self, target: Any, memory: Any, hidden: Any) -> Any:
         mask = nn.Transformer.generate_square_subsequent_mask(target.shape[1], device=target.device)
-        states = self.transformer.decoder(
+        return self.transformer.decoder(
             self._placed(self.target_embedding, target),
             memory,
             mask,
             memory_key_padding_mask=hidden,
             tgt_is_causal=True,
         )
-        return self.head(states)
 
     def _placed(self, embedding: nn.Embedding, tokens: Any) -> Any:
         return self.positions(embedding(tokens) * math.sqrt(self.width))
@@ -96,7 +98,7 @@ class Transformer(nn.Module):
                 if beams is not None:
                     tokens = ops.cat([ops.index_select(texts[0], 0, beams), tokens], 1)
                 texts[0] = tokens
-                return self.decode(tokens, memory, hidden)[:, -1]
+                return self.head(self._states(tokens, memory, hidden)[:, -1])
 
             prompt = creation.full((source.shape[0], 1), bos, dtype="int64", device=source.device)
             return beam_search(step, prompt, num_beams, max_new_tokens, eos, length_penalty)

@@ -98,6 +98,7 @@ NETWORKS: dict[str, Callable[..., Any]] = {
         vocab_size, context, width, layers, heads, dropout
     ),
     "bert": _bert,
+    "translator": models.Transformer,
 }
 _USUAL: dict[str, Any] = {
     "epochs": 1,

@@ -151,3 +151,26 @@ def draw_filters(weight: np.ndarray, path: Path) -> None:
     for axes, window in zip(grid, windows):
         axes.imshow(window, cmap="RdBu_r", vmin=-limit, vmax=limit)
     _save(figure, path)
+
+
+def draw_attention(maps: np.ndarray, sources: Sequence[str], targets: Sequence[str], path: Path) -> None:
+    """Attention maps (heads, T, S), a picture a head and their mean: which source tokens each target token looks at."""
+    everything = [*maps, maps.mean(0)]
+    columns = min(3, len(everything))
+    rows = math.ceil(len(everything) / columns)
+    side = (1.5 + 0.17 * len(sources), 1.5 + 0.17 * len(targets))
+    figure = _figure(columns * side[0], rows * side[1])
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(everything) :]:
+        axes.axis("off")
+    for i, (axes, shades) in enumerate(zip(grid, everything)):
+        axes.imshow(shades, cmap="Blues", vmin=0)
+        axes.set_xticks(range(len(sources)), _labels(sources), rotation=90, fontsize=7)
+        axes.set_yticks(range(len(targets)), _labels(targets), fontsize=7)
+        axes.set_title(f"head {i + 1}" if i < len(maps) else "mean", fontsize=9)
+    _save(figure, path)
+
+
+def _labels(texts: Sequence[str]) -> list[str]:
+    """Texts as labels: Matplotlib takes $ for mathematics; a space is shown as a dot."""
+    return [text.replace("$", r"\$").replace("\n", "⏎").replace("\ufffd", "?").replace(" ", "·") for text in texts]

@@ -163,4 +163,4 @@ def test_gpt_and_bert_on_byte_pairs(small_corpus, tmp_path):
     assert "of the hidden tokens" in text
     code, text = invoke("generate", tmp_path / "shakespeare-bert-280")
     assert code == 1
-    assert "fills gaps and does not write" in text
+    assert "holds a BertForMaskedLM, which does not write on" in text
