@@ -444,8 +444,9 @@ def linspace(
     start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``steps`` values at equal distances from ``start`` to ``end``, both included."""
-    values = _evenly("linspace", number(start), number(end), steps)
-    return leaf(namespace_for(device).asarray(values.astype(floating(dtype))), requires_grad)
+    found = floating(dtype)
+    values = _evenly("linspace", *_ends(start, end, found), steps)
+    return leaf(namespace_for(device).asarray(values.astype(found)), requires_grad)
 
 
 def logspace(
@@ -459,8 +460,15 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """``base`` to the powers ``linspace(start, end, steps)``."""
-    values = np.power(float(base), _evenly("logspace", number(start), number(end), steps))
-    return leaf(namespace_for(device).asarray(values.astype(floating(dtype))), requires_grad)
+    found = floating(dtype)
+    values = np.power(float(base), _evenly("logspace", *_ends(start, end, found), steps))
+    return leaf(namespace_for(device).asarray(values.astype(found)), requires_grad)
+
+
+def _ends(start: Any, end: Any, numpy_dtype: Any) -> tuple[Any, Any]:
+    """Both ends as numbers: whole ones, if integers are asked for."""
+    ends = number(start), number(end)
+    return (int(ends[0]), int(ends[1])) if np.dtype(numpy_dtype).kind in "iu" else ends
 
 
 def _evenly(name: str, start: float, end: float, steps: int) -> np.ndarray:

@@ -212,7 +212,9 @@ def inner(input: Any, other: Any) -> Any:
 
 
 def _combine(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    """β input + α product; with β = 0 the input is left out altogether, nan and all."""
+    """β input + α product; with β = 0 the input is left out altogether, nan and all. Integers take whole β and α."""
+    if raw(product).dtype.kind in "iu":
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
@@ -249,6 +251,11 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
     """β input + α vec1 ⊗ vec2; input is broadcast to [M, N]."""
     product = outer(vec1, vec2)
     _check_addend("addr", input, product.shape)
+    for name, factor in (("beta", beta), ("alpha", alpha)):
+        if raw(product).dtype.kind in "iu" and isinstance(factor, float):
+            raise RuntimeError(
+                f"addr: For integral input tensors, argument {name} must not be a floating point number, but got {factor}"
+            )
     return _combine(input, product, beta, alpha)
 
 
@@ -262,7 +269,8 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
 
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """β input + α Σ_b batch1[b] @ batch2[b]; input is broadcast to [M, N]."""
-    product = ops.sum(bmm(batch1, batch2), 0)
+    product = bmm(batch1, batch2)
+    product = ops.sum(product, 0, dtype=product.dtype)
     _check_addend("addbmm", input, product.shape, batch1)
     return _combine(input, product, beta, alpha)
 

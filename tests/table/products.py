@@ -162,11 +162,19 @@ def combined(s: Samples, shape, *operands):
     yield s.sample("size 1", s.floats(*(1,) * len(shape)), *operands, beta=2)
 
 
+def whole(s: Samples, shape, *operands):
+    """The same of integers, which take whole factors."""
+    for dtype in ("int64", "int32"):
+        ints = [s.ints(*sizes, low=-4, high=5, dtype=dtype) for sizes in (shape, *operands)]
+        yield s.sample(f"{dtype}, broken factors", *ints, beta=1.7, alpha=-2.6)
+
+
 op(
     "addmm",
     lambda s: [
         *combined(s, (3, 5), s.floats(3, 4), s.floats(4, 5)),
         s.sample("size 0", s.floats(3, 5), s.floats(3, 0), s.floats(0, 5)),
+        *whole(s, (3, 5), (3, 4), (4, 5)),
     ],
     dtypes=FLOATS,
     tolerance=LOOSE,
@@ -190,11 +198,17 @@ op(
     dtypes=FLOATS,
     tolerance=LOOSE,
     inplace=True,
-    errors=lambda s: [error("input", RuntimeError, "not expandable", s.floats(3), s.floats(3), s.floats(4))],
+    errors=lambda s: [
+        error("input", RuntimeError, "not expandable", s.floats(3), s.floats(3), s.floats(4)),
+        error("ints", RuntimeError, "must not be a floating point", s.ints(2, 3), s.ints(2), s.ints(3), beta=2.0),
+    ],
 )
 op(
     "baddbmm",
-    lambda s: combined(s, (2, 3, 5), s.floats(2, 3, 4), s.floats(2, 4, 5)),
+    lambda s: [
+        *combined(s, (2, 3, 5), s.floats(2, 3, 4), s.floats(2, 4, 5)),
+        *whole(s, (2, 3, 5), (2, 3, 4), (2, 4, 5)),
+    ],
     dtypes=FLOATS,
     tolerance=LOOSE,
     inplace=True,
@@ -204,7 +218,7 @@ op(
 )
 op(
     "addbmm",
-    lambda s: combined(s, (3, 5), s.floats(2, 3, 4), s.floats(2, 4, 5)),
+    lambda s: [*combined(s, (3, 5), s.floats(2, 3, 4), s.floats(2, 4, 5)), *whole(s, (3, 5), (2, 3, 4), (2, 4, 5))],
     dtypes=FLOATS,
     tolerance=LOOSE,
     errors=lambda s: [
