@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from minidl.inspect.gates import Gates, gates
 from minidl.inspect.ledger import Ledger, ledger
+from minidl.inspect.maps import AttentionMaps, attention_maps
 from minidl.inspect.nodes import Nodes, Op, Value, read
 from minidl.inspect.peak import measure
+from minidl.inspect.quiz import Quiz, quiz
 from minidl.inspect.race import race
 from minidl.inspect.recording import Recording, Step, backward
 from minidl.inspect.table import memory, summary
 from minidl.inspect.trace import Line, trace
 
 __all__ = [
+    "AttentionMaps",
+    "Gates",
     "Ledger",
     "Line",
     "Nodes",
     "Op",
+    "Quiz",
     "Recording",
     "Step",
     "Value",
+    "attention_maps",
     "backward",
+    "gates",
     "ledger",
     "measure",
     "memory",
+    "quiz",
     "race",
     "read",
     "summary",

@@ -163,8 +163,8 @@ def _broadcast(local: Local) -> list[str]:
     summed = [*range(extra), *(extra + i for i, n in enumerate(after) if n == 1 and before[extra + i] != 1)]
     which = "dimension " + str(summed[0]) if len(summed) == 1 else "dimensions " + ", ".join(map(str, summed))
     return [
-        f"      broadcasting had stretched {local.value.name} from {shape_of(after)} to {shape_of(before)}, so the gradient is "
-        f"summed over {which}"
+        f"      broadcasting had stretched {local.value.name} from {shape_of(after)} to {shape_of(before)}, so the gradient "
+        f"is summed over {which}"
     ]
 
 

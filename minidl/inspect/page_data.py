@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from minidl.inspect import digest
+from minidl.inspect.quiz import questions
 
 if TYPE_CHECKING:
     from minidl.inspect.nodes import Nodes, Op, Value
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def as_dict(recording: Recording) -> dict[str, Any]:
-    """Graph, steps, and finished gradients; nan and infinities are strings."""
+    """Graph, steps with their questions, and finished gradients; nan and infinities are strings."""
     return {
         "version": 1,
         "title": recording.title,
@@ -80,6 +81,7 @@ def _step(step: Step) -> dict[str, Any]:
         "seconds": step.seconds,
         "nbytes": step.nbytes,
         "explanation": step.explain(),
+        "questions": [question.to_json() for question in questions(step)],
     }
 
 
