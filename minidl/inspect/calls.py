@@ -40,11 +40,14 @@ class Followed:
     """Watches the calls of a model's modules inside a ``with`` block; ``calls`` has them in the order in which they began.
 
     ``keep`` says whether arguments and outputs stay on the calls; ``count`` whether operations are counted, which puts
-    a counter in front of every kernel.
+    a counter in front of every kernel. ``rule(call, operator, arrays, result)`` is called after every forward rule with the
+    innermost call, on the tape or off it.
     """
 
-    def __init__(self, model: Module, keep: bool = True, count: bool = False) -> None:
-        self.model, self.keep, self.count = model, keep, count
+    def __init__(
+        self, model: Module, keep: bool = True, count: bool = False, rule: Callable[..., None] | None = None
+    ) -> None:
+        self.model, self.keep, self.count, self.rule = model, keep, count, rule
         self.calls: list[Call] = []
         self._open: list[Call] = []
         self._handles: list[Any] = []
@@ -54,8 +57,11 @@ class Followed:
     def __enter__(self) -> Followed:
         for path, module in self.model.named_modules():
             began = module.register_forward_pre_hook(self._begin(path), prepend=True, with_kwargs=True)
-            self._handles += [began, module.register_forward_hook(self._end, with_kwargs=True)]
+            ended = module.register_forward_hook(self._end, with_kwargs=True, always_call=True)
+            self._handles += [began, ended]
         self._handles.append(on_record(self._recorded))
+        if self.rule is not None:
+            self._handles.append(watch(self._seen))
         if self.count:
             self._handles.append(watch(self._rule))
             self._observer, backends._observer = backends._observer, self._room
@@ -91,6 +97,17 @@ class Followed:
     def where(self, operator: Operator) -> Call | None:
         """The innermost call inside which an operator was recorded."""
         return self._where.get(operator)
+
+    def _seen(self, operator: Operator, phase: str, rule: Any, arrays: tuple) -> Any:
+        result = rule(*arrays)
+        if phase == "forward" and self._open and self.rule is not None:
+            self.rule(self._open[-1], operator, arrays, result)
+        return result
+
+    def forget(self) -> None:
+        """Drop the calls that have ended, as a recorder over many steps must."""
+        self.calls[:] = self._open
+        self._where.clear()
 
     # --------------------------------------------------------------------------------------------- counting operations
 
