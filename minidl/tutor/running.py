@@ -25,6 +25,14 @@ def run(path: Path, pictures: Path | None = None, full: bool = False, strict: bo
     )
 
 
+class _Refused:
+    """Finds no module of PyTorch's, nor of its like."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] in ("torch", "torchvision", "tensorflow", "jax"):
+            raise ModuleNotFoundError(f"a chapter may not import {name}")
+
+
 def shut_off() -> None:
     """Let no import of PyTorch and no connection to another machine succeed in this process."""
     import socket
@@ -32,8 +40,7 @@ def shut_off() -> None:
     def refuse(self: socket.socket, address: object) -> None:
         raise OSError(f"a chapter may not use the network in its small settings (it asked for {address})")
 
-    for library in ("torch", "torchvision", "tensorflow", "jax"):
-        sys.modules[library] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _Refused())  # type: ignore[arg-type]
     socket.socket.connect = refuse  # type: ignore[method-assign,assignment]
     socket.socket.connect_ex = refuse  # type: ignore[method-assign,assignment]
 
