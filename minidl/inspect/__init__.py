@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from minidl.inspect.flow import gradient_flow
 from minidl.inspect.gates import Gates, gates
 from minidl.inspect.ledger import Ledger, ledger
 from minidl.inspect.maps import AttentionMaps, attention_maps
 from minidl.inspect.nodes import Nodes, Op, Value, read
+from minidl.inspect.outputs import Activations, Filters, Saliency, activations, filters, saliency
 from minidl.inspect.peak import measure
 from minidl.inspect.quiz import Quiz, quiz
 from minidl.inspect.race import race
@@ -14,7 +16,9 @@ from minidl.inspect.table import memory, summary
 from minidl.inspect.trace import Line, trace
 
 __all__ = [
+    "Activations",
     "AttentionMaps",
+    "Filters",
     "Gates",
     "Ledger",
     "Line",
@@ -22,17 +26,22 @@ __all__ = [
     "Op",
     "Quiz",
     "Recording",
+    "Saliency",
     "Step",
     "Value",
+    "activations",
     "attention_maps",
     "backward",
+    "filters",
     "gates",
+    "gradient_flow",
     "ledger",
     "measure",
     "memory",
     "quiz",
     "race",
     "read",
+    "saliency",
     "summary",
     "trace",
 ]
