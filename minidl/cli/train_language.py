@@ -36,6 +36,7 @@ Name = Annotated[str | None, typer.Option(help="The run's name.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")]
 Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
 Vocabulary = Annotated[int, typer.Option(min=257, help="Tokens of the byte-pair encoding, which is trained first.")]
+Part = Annotated[float, typer.Option(min=0, max=1, help="How much of the text to train on: 0.5: its first half.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")]
 
 
@@ -49,6 +50,7 @@ def train_charlm(
     lr: Rate = None,
     length: Length = 128,
     dropout: Dropout = 0.0,
+    part: Part = 1.0,
     tensorboard: Board = False,
     seed: Seed = 0,
     name: Name = None,
@@ -58,13 +60,11 @@ def train_charlm(
 ) -> None:
     """Train a network to write on, character by character; measure bits a character; and let it write."""
     from minidl.text import CharTokenizer
-    from minidl.train.language import CORPORA
 
-    corpus = CORPORA[data.value]
-    training, validation = corpus("train").text, corpus("validation").text
+    training, validation = _texts(data.value, part)
     tokenizer = CharTokenizer.of(training, least=100)
     trainer = _train(
-        model.value, data.value, tokenizer, training, validation, {"dropout": dropout}, length,
+        model.value, data.value, tokenizer, training, validation, {"dropout": dropout}, length, part=part,
         epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, seed=seed,
         folder=runs_dir / (name or f"{data.value}-{model.value}"), resume=resume,
     )  # fmt: skip
@@ -84,6 +84,7 @@ def train_gpt(
     lr: Rate = None,
     length: Length = 128,
     dropout: Dropout = 0.0,
+    part: Part = 1.0,
     tensorboard: Board = False,
     seed: Seed = 0,
     name: Name = None,
@@ -92,10 +93,10 @@ def train_gpt(
     debug: Debug = False,
 ) -> None:
     """Pre-train a GPT autoregressively, on tokens of a byte-pair encoding; measure bits a byte; and let it write."""
-    tokenizer, training, validation = _byte_pairs(data.value, vocabulary)
+    tokenizer, training, validation = _byte_pairs(data.value, vocabulary, part)
     settings = {"width": width, "layers": layers, "heads": heads, "dropout": dropout}
     trainer = _train(
-        "gpt", data.value, tokenizer, training, validation, settings, length,
+        "gpt", data.value, tokenizer, training, validation, settings, length, part=part,
         epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, seed=seed,
         folder=runs_dir / (name or f"{data.value}-gpt-{vocabulary}"), resume=resume,
     )  # fmt: skip
@@ -115,6 +116,7 @@ def train_bert(
     lr: Rate = None,
     length: Length = 128,
     dropout: Dropout = 0.0,
+    part: Part = 1.0,
     tensorboard: Board = False,
     seed: Seed = 0,
     name: Name = None,
@@ -123,10 +125,10 @@ def train_bert(
     debug: Debug = False,
 ) -> None:
     """Pre-train a BERT by masked language modelling: 15 % of the tokens, 80 % of them hidden, 10 % replaced, 10 % kept."""
-    tokenizer, training, validation = _byte_pairs(data.value, vocabulary)
+    tokenizer, training, validation = _byte_pairs(data.value, vocabulary, part)
     settings = {"width": width, "layers": layers, "heads": heads, "dropout": dropout}
     _train(
-        "bert", data.value, tokenizer, training, validation, settings, length,
+        "bert", data.value, tokenizer, training, validation, settings, length, part=part,
         epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, seed=seed,
         folder=runs_dir / (name or f"{data.value}-bert-{vocabulary}"), resume=resume,
     )  # fmt: skip
@@ -165,11 +167,19 @@ def written(model: Any, tokenizer: Any, prompt: str, tokens: int, **settings: An
     return tokenizer.decode(model.generate(begun, tokens, **settings)[0])
 
 
-def _byte_pairs(data: str, vocabulary: int) -> tuple[Any, str, str]:
-    from minidl.text import ByteBPE
-    from minidl.train.language import CORPORA, MASK
+def _texts(data: str, part: float) -> tuple[str, str]:
+    """What to train on, so large a part of it, and what to measure on."""
+    from minidl.train.language import CORPORA
 
-    training, validation = CORPORA[data]("train").text, CORPORA[data]("validation").text
+    training = CORPORA[data]("train").text
+    return training[: round(part * len(training))], CORPORA[data]("validation").text
+
+
+def _byte_pairs(data: str, vocabulary: int, part: float) -> tuple[Any, str, str]:
+    from minidl.text import ByteBPE
+    from minidl.train.language import MASK
+
+    training, validation = _texts(data, part)
     with console.status("Finding the merges of the byte-pair encoding…"):
         tokenizer = ByteBPE.train(training, vocabulary, special=[MASK])
     say(f"The first merges: {', '.join(repr((a + b).decode('utf-8', 'replace')) for a, b in tokenizer.merges[:10])}.")
@@ -178,8 +188,8 @@ def _byte_pairs(data: str, vocabulary: int) -> tuple[Any, str, str]:
 
 def _train(
     kind: str, data: str, tokenizer: Any, training: str, validation: str, settings: dict[str, Any], length: int,
-    *, epochs: int | None, batch_size: int | None, lr: float | None, tensorboard: bool, seed: int, folder: Path,
-    resume: bool,
+    *, part: float, epochs: int | None, batch_size: int | None, lr: float | None, tensorboard: bool, seed: int,
+    folder: Path, resume: bool,
 ) -> Any:  # fmt: skip
     """Train a language model on a text, and say what it reached beside what counting reaches."""
     from minidl import random
@@ -197,7 +207,7 @@ def _train(
         network, model, recipe, tokens, held_out, length=length, folder=folder,
         mask=tokenizer.special[language.MASK] if kind == "bert" else None,
         callbacks=usual_callbacks(0, tensorboard, False, unit="texts"),
-        settings={"data": data, "seed": seed, "kind": kind, "vocabulary": tokenizer.vocab_size, **settings},
+        settings={"data": data, "part": part, "seed": seed, "kind": kind, "vocabulary": tokenizer.vocab_size, **settings},
     )  # fmt: skip
     begin(trainer, resume)
     language.save_run(folder, network, tokenizer)

@@ -62,6 +62,7 @@ def finetune(
     methods: Annotated[str, typer.Option(help="Which, with commas: scratch, head, full, lora, adalora; all.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="How many runs of each.")] = 3,
     epochs: Epochs = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
     runs_dir: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -79,14 +80,21 @@ def finetune(
     training, test, elsewhere = _sentiment()
     encoder = minilm()
     pieces = WordPiece.from_file(encoder)
-    folder, rows = runs_dir / "finetune", []
-    for name in chosen:
-        for seed in range(seeds):
+    folder = runs_dir / "finetune"
+    rows = _finished(folder, epochs) if resume else []
+    for seed in range(seeds):  # all methods, then again: a table that is cut short is level
+        for name in chosen:
+            if any((row.method, row.seed) == (name, seed) for row in rows):
+                continue
             say(f"{name}, seed {seed}:")
-            made = classification.tune(
-                name, seed, training, test, elsewhere, lambda: BERT.from_pretrained(encoder), pieces, epochs=epochs,
-                folder=folder / f"{name}-{seed}", callbacks=usual_callbacks(0, False, False, unit="texts"),
-            )  # fmt: skip
+            try:
+                made = classification.tune(
+                    name, seed, training, test, elsewhere, lambda: BERT.from_pretrained(encoder), pieces, epochs=epochs,
+                    folder=folder / f"{name}-{seed}", callbacks=usual_callbacks(0, False, False, unit="texts"),
+                    resume=resume,
+                )  # fmt: skip
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(f"{stop or 'Stopped.'} The same command with --resume goes on.") from None
             rows.append(made)
             _save(rows, folder)
     console.print(_table(rows))
@@ -110,8 +118,7 @@ def _train(
     from minidl import random
     from minidl.train import classification
 
-    recipe = classification.RECIPES["scratch"]
-    recipe = classification.TextRecipe(**{**recipe.__dict__, "epochs": epochs or recipe.epochs})
+    recipe = classification.RECIPES["scratch"].with_options(epochs=epochs)
     tokenizer = classification.byte_pairs(training)
     padding = tokenizer.special[classification.PADDING]
     random.manual_seed(seed)
@@ -134,6 +141,15 @@ def _train(
     )
 
 
+def _finished(folder: Path, epochs: int | None) -> list[Any]:
+    """The runs in the table of an earlier call that had as many epochs."""
+    from minidl.train.classification import RECIPES, Tuned
+
+    path = folder / "finetune.json"
+    rows = [Tuned(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    return [row for row in rows if row.epochs == (epochs or RECIPES[row.method].epochs)]
+
+
 def _save(rows: list[Any], folder: Path) -> None:
     from minidl.utils.files import atomic_write
 
@@ -144,10 +160,12 @@ def _save(rows: list[Any], folder: Path) -> None:
 def _table(rows: list[Any]) -> Any:
     from rich.table import Table
 
+    from minidl.train.classification import METHODS
+
     table = Table("method")
-    for column in ("test accuracy", "product reviews", "trained", "of", "MB", "s"):
+    for column in ("test accuracy", "product reviews", "trained", "of", "MB", "s", "s of processor"):
         table.add_column(column, justify="right")
-    for method in dict.fromkeys(row.method for row in rows):
+    for method in sorted({row.method for row in rows}, key=METHODS.index):
         runs = [row for row in rows if row.method == method]
         table.add_row(
             method,
@@ -155,7 +173,7 @@ def _table(rows: list[Any]) -> Any:
             f"{runs[0].trained:,}",
             f"{runs[0].parameters:,}",
             f"{runs[0].megabytes:.0f}",
-            f"{statistics.median(row.seconds for row in runs):.0f}",
+            *(f"{statistics.median(getattr(row, name) for row in runs):.0f}" for name in ("seconds", "processor")),
         )
     return table
 

@@ -267,8 +267,12 @@ class BertClassifier(nn.Module):
         _begin(self.classifier)
 
     def forward(self, tokens: Any) -> Any:
+        return self.classifier(self.dropout(self.vectors(tokens)))
+
+    def vectors(self, tokens: Any) -> Any:
+        """What the encoder makes of texts, (N, width): all that the head is told."""
         mask = tokens != self.padding
-        return self.classifier(self.dropout(mean_of_tokens(self.bert(tokens, mask), mask)))
+        return mean_of_tokens(self.bert(tokens, mask), mask)
 
 
 def mean_of_tokens(states: Any, mask: Any = None) -> Any:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import models
+from minidl import models, serialization
+from minidl.cli import train_texts
 from minidl.data.text import Texts
 from minidl.text import EncodedTexts, LengthBatches, WordPiece, collate
 from minidl.train import Interrupted, classification
@@ -42,6 +43,30 @@ def test_every_method_learns_and_says_what_it_cost(method, tmp_path, monkeypatch
     if method == "adalora":
         assert sum(made.ranks) <= 6 * 4
         assert max(made.ranks) > 0
+
+
+def test_what_a_frozen_encoder_makes_of_texts_is_computed_once():
+    model = classification.network("head", encoder, 2)
+    data = classification.encode(TEXTS, PIECES, 16)
+    kept = classification.vectors(model, data, batch_size=7)
+    assert model.training
+    model.eval()
+    for i in (0, 1, 17, len(data) - 1):
+        vector, label = kept[i]
+        with minidl.no_grad():
+            expected = model.vectors(minidl.tensor([data[i][0]]))[0]
+            scores = model(minidl.tensor([data[i][0]]))[0]
+        np.testing.assert_allclose(vector.numpy(), expected.numpy(), atol=1e-5)
+        np.testing.assert_allclose(model.classifier(vector).detach().numpy(), scores.numpy(), atol=1e-5)
+        assert label.item() == data[i][1]
+
+
+def test_the_head_is_kept_together_with_its_encoder(tmp_path):
+    classification.tune("head", 0, TEXTS, TEXTS, TEXTS, encoder, PIECES, epochs=1, folder=tmp_path)
+    whole = classification.network("head", encoder, 2)
+    before = whole.state_dict()["bert.embeddings.word_embeddings.weight"].numpy().copy()
+    whole.load_state_dict(serialization.load_file(tmp_path / "model.safetensors"))
+    np.testing.assert_array_equal(whole.bert.embeddings.word_embeddings.weight.numpy(force=True), before)
 
 
 def test_adaptive_ranks_resume_to_the_same_bits(tmp_path):
@@ -99,7 +124,6 @@ def test_samples_are_put_together():
 
 @pytest.fixture
 def small_texts(monkeypatch):
-    from minidl.cli import train_texts
     from minidl.data import text
 
     monkeypatch.setattr(train_texts, "_sentiment", lambda: (TEXTS, TEXTS, TEXTS))
@@ -116,15 +140,49 @@ def test_commands_that_classify(name, small_texts, tmp_path):
     assert invoke("train", name, "--epochs", 2, "--runs-dir", tmp_path, "--resume")[0] == 0
 
 
-def test_finetune_command(small_texts, monkeypatch, tmp_path):
+@pytest.fixture
+def small_encoder(monkeypatch, tmp_path):
     from minidl.data import text
 
     monkeypatch.setattr(text, "minilm", lambda: tmp_path)
     monkeypatch.setattr(WordPiece, "from_file", classmethod(lambda cls, path: PIECES))
     monkeypatch.setattr(models.BERT, "from_pretrained", classmethod(lambda cls, path: encoder()))
+
+
+def test_finetune_command(small_texts, small_encoder, tmp_path):
     code, said = invoke("finetune", "--methods", "head,lora", "--seeds", 2, "--epochs", 1, "--runs-dir", tmp_path)
     assert code == 0, said
     rows = json.loads((tmp_path / "finetune/finetune.json").read_text())
-    assert [(r["method"], r["seed"]) for r in rows] == [("head", 0), ("head", 1), ("lora", 0), ("lora", 1)]
+    assert [(r["method"], r["seed"]) for r in rows] == [("head", 0), ("lora", 0), ("head", 1), ("lora", 1)]
     assert "±" in said
+
+
+def test_finetune_goes_on_where_it_stopped(small_texts, small_encoder, monkeypatch, tmp_path):
+    words = ("finetune", "--methods", "lora,head", "--seeds", 2, "--epochs", 2, "--runs-dir", tmp_path)
+    steps = []
+
+    class Stop(Callback):
+        def on_step_end(self, trainer):
+            steps.append(1)
+            if len(steps) == 10:  # in the second run's first epoch
+                trainer._stop()
+
+    usual = train_texts.usual_callbacks
+    monkeypatch.setattr(train_texts, "usual_callbacks", lambda *a, **k: [*usual(*a, **k), Stop()])
+    code, said = invoke(*words)
+    assert code == 130
+    assert "with --resume goes on" in said
+    done = json.loads((tmp_path / "finetune/finetune.json").read_text())
+    assert [r["method"] for r in done] == ["lora"]
+    monkeypatch.setattr(train_texts, "usual_callbacks", usual)
+    code, said = invoke(*words, "--resume")
+    assert code == 0, said
+    rows = json.loads((tmp_path / "finetune/finetune.json").read_text())
+    assert rows[: len(done)] == done
+    assert {(r["method"], r["seed"]) for r in rows} == {(m, s) for m in ("lora", "head") for s in (0, 1)}
+    assert invoke(*words, "--resume")[0] == 0
+    assert json.loads((tmp_path / "finetune/finetune.json").read_text()) == rows
+
+
+def test_finetune_mistakes(small_texts, small_encoder):
     assert "--methods knows" in invoke("finetune", "--methods", "prompt")[1]
