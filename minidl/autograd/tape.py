@@ -515,7 +515,7 @@ def _differentiate_composite(operator: Operator, gradients: list) -> tuple:
     inputs = [apply(_Alias(), x) if e is not None else x for x, e in zip(inputs, operator.edges)]
     outputs = operator.composite(*inputs)
     outputs = outputs if type(outputs) is tuple else (outputs,)
-    flowing = [(y._edge, g) for y, g in zip(outputs, gradients) if y._edge is not None]
+    flowing = [(y._edge, g) for y, g in zip(outputs, gradients) if y._edge is not None and g is not None]
     wanted = [x._edge for x, e in zip(inputs, operator.edges) if e is not None]
     inner = Pass(retain_graph=True, create_graph=True, wanted=wanted)
     inner.run([e for e, _ in flowing], [g for _, g in flowing])

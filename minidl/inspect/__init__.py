@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from minidl.inspect.curvature import HessianSpectrum, hessian_spectrum, hessian_vector_product
 from minidl.inspect.flow import gradient_flow
 from minidl.inspect.gates import Gates, gates
+from minidl.inspect.landscape import LossSurface, loss_surface
 from minidl.inspect.ledger import Ledger, ledger
 from minidl.inspect.maps import AttentionMaps, attention_maps
 from minidl.inspect.nodes import Nodes, Op, Value, read
@@ -20,8 +22,10 @@ __all__ = [
     "AttentionMaps",
     "Filters",
     "Gates",
+    "HessianSpectrum",
     "Ledger",
     "Line",
+    "LossSurface",
     "Nodes",
     "Op",
     "Quiz",
@@ -35,7 +39,10 @@ __all__ = [
     "filters",
     "gates",
     "gradient_flow",
+    "hessian_spectrum",
+    "hessian_vector_product",
     "ledger",
+    "loss_surface",
     "measure",
     "memory",
     "quiz",

@@ -235,7 +235,7 @@ def saliency(model: Module, input: Tensor, target: Any = None) -> Saliency:
             raise ValueError(f"saliency: the model must give scores (N, classes), got {list(scores.shape)}")
         values = on_host(scores._data)
         chosen = values.argmax(1) if target is None else np.broadcast_to(_classes(target), (len(values),))
-        if chosen.size and not (0 <= chosen.min() and chosen.max() < values.shape[1]):
+        if chosen.size and not (chosen.min() >= 0 and chosen.max() < values.shape[1]):
             raise ValueError(f"saliency: target {chosen.tolist()} names a class outside 0 … {values.shape[1] - 1}")
         rows = np.arange(len(values))
         picked = scores[rows.tolist(), chosen.tolist()].sum() if len(values) else scores.sum()
