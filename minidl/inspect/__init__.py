@@ -16,6 +16,7 @@ from minidl.inspect.race import race
 from minidl.inspect.recording import Recording, Step, backward
 from minidl.inspect.table import memory, summary
 from minidl.inspect.trace import Line, trace
+from minidl.inspect.why import ShapeReport, why_shape
 
 __all__ = [
     "Activations",
@@ -31,6 +32,7 @@ __all__ = [
     "Quiz",
     "Recording",
     "Saliency",
+    "ShapeReport",
     "Step",
     "Value",
     "activations",
@@ -51,4 +53,5 @@ __all__ = [
     "saliency",
     "summary",
     "trace",
+    "why_shape",
 ]
