@@ -8,6 +8,7 @@ from minidl.inspect.gates import Gates, gates
 from minidl.inspect.landscape import LossSurface, loss_surface
 from minidl.inspect.ledger import Ledger, ledger
 from minidl.inspect.maps import AttentionMaps, attention_maps
+from minidl.inspect.nan import NanReport, why_nan
 from minidl.inspect.nodes import Nodes, Op, Value, read
 from minidl.inspect.outputs import Activations, Filters, Saliency, activations, filters, saliency
 from minidl.inspect.peak import measure
@@ -27,6 +28,7 @@ __all__ = [
     "Ledger",
     "Line",
     "LossSurface",
+    "NanReport",
     "Nodes",
     "Op",
     "Quiz",
@@ -53,5 +55,6 @@ __all__ = [
     "saliency",
     "summary",
     "trace",
+    "why_nan",
     "why_shape",
 ]
