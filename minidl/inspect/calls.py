@@ -10,21 +10,20 @@ from typing import Any
 from minidl import backends, costs, random
 from minidl.autograd import Operator, on_record, watch
 from minidl.nn.module import Module
+from minidl.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from minidl.profiler import largest
 from minidl.tensor import Tensor
 
 
 @dataclass(eq=False)
 class Call:
-    """One call of a module: its dotted ``path`` ("" for the model), how deep it lies, what it got and gave, the operators
-    recorded and the operations computed directly inside it (not in modules below)."""
+    """One call of a module: its dotted ``path`` ("" for the model), how deep it lies, what it gave, the operators recorded and
+    the operations computed directly inside it (not in modules below)."""
 
     path: str
     module: Module
     depth: int
     parent: Call | None
-    args: tuple = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
     output: Any = None
     operators: list[Any] = field(default_factory=list)
     flops: int = 0
@@ -39,7 +38,7 @@ class Call:
 class Followed:
     """Watches the calls of a model's modules inside a ``with`` block; ``calls`` has them in the order in which they began.
 
-    ``keep`` says whether arguments and outputs stay on the calls; ``count`` whether operations are counted, which puts
+    ``keep`` says whether outputs stay on the calls; ``count`` whether operations are counted, which puts
     a counter in front of every kernel. ``rule(call, operator, arrays, result)`` is called after every forward rule with the
     innermost call, on the tape or off it.
     """
@@ -55,10 +54,9 @@ class Followed:
         self._where: dict[Any, Call] = {}
 
     def __enter__(self) -> Followed:
-        for path, module in self.model.named_modules():
-            began = module.register_forward_pre_hook(self._begin(path), prepend=True, with_kwargs=True)
-            ended = module.register_forward_hook(self._end, with_kwargs=True, always_call=True)
-            self._handles += [began, ended]
+        self._paths = {module: path for path, module in self.model.named_modules()}
+        self._handles.append(register_module_forward_pre_hook(self._begin))
+        self._handles.append(register_module_forward_hook(self._end, always_call=True))
         self._handles.append(on_record(self._recorded))
         if self.rule is not None:
             self._handles.append(watch(self._seen))
@@ -73,21 +71,18 @@ class Followed:
         if self.count:
             backends._observer = self._observer
 
-    def _begin(self, path: str) -> Callable[..., None]:
-        def begin(module: Module, args: tuple, kwargs: dict) -> None:
+    def _begin(self, module: Module, args: tuple) -> None:
+        if module in self._paths:
             parent = self._open[-1] if self._open else None
-            call = Call(path, module, len(self._open), parent)
-            if self.keep:
-                call.args, call.kwargs = args, kwargs
+            call = Call(self._paths[module], module, len(self._open), parent)
             self.calls.append(call)
             self._open.append(call)
 
-        return begin
-
-    def _end(self, module: Module, args: tuple, kwargs: dict, output: Any) -> None:
-        call = self._open.pop()
-        if self.keep:
-            call.output = output
+    def _end(self, module: Module, args: tuple, output: Any) -> None:
+        if module in self._paths:
+            call = self._open.pop()
+            if self.keep:
+                call.output = output
 
     def _recorded(self, operator: Operator, *_: Any) -> Any:
         if self._open:

@@ -12,6 +12,7 @@ from minidl.autograd.walk import grad
 from minidl.inspect.calls import call, first_tensor, without_trace
 from minidl.inspect.numbers import TensorSummary, axes, on_host, summarize
 from minidl.nn.module import Module
+from minidl.nn.modules.module import register_module_forward_hook
 from minidl.tensor import Tensor
 
 
@@ -71,23 +72,18 @@ def activations(model: Module, input: Any) -> Activations:
     values: dict[str, np.ndarray] = {}
     names: dict[str, str] = {}
     counts: dict[str, int] = {}
-    with without_trace(model), no_grad():
-        handles = []
-        try:
-            for path, module in model.named_modules():
 
-                def note(module: Module, args: tuple, output: Any, path: str = path) -> None:
-                    tensor = first_tensor(output)
-                    if tensor is not None:
-                        counts[path] = counts.get(path, 0) + 1
-                        key = path if counts[path] == 1 else f"{path}#{counts[path]}"
-                        values[key], names[key] = on_host(tensor._data).copy(), type(module).__name__
+    def note(module: Module, args: tuple, output: Any) -> None:
+        tensor = first_tensor(output)
+        if module in paths and tensor is not None:
+            path = paths[module]
+            counts[path] = counts.get(path, 0) + 1
+            key = path if counts[path] == 1 else f"{path}#{counts[path]}"
+            values[key], names[key] = on_host(tensor._data).copy(), type(module).__name__
 
-                handles.append(module.register_forward_hook(note))
-            call(model, input)
-        finally:
-            for handle in handles:
-                handle.remove()
+    with without_trace(model), no_grad(), register_module_forward_hook(note):
+        paths = {module: path for path, module in model.named_modules()}
+        call(model, input)
     return Activations(values, names)
 
 

@@ -10,6 +10,7 @@ import minidl
 import minidl.nn.functional as F
 from minidl import inspect, nn, optim
 from minidl.autograd import tape
+from minidl.nn import hooks
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +151,7 @@ def test_activations():
     assert len(found) == 5
     assert "Tanh (5, 3)" in repr(found)
     assert found.plot().get_yticklabels()[0].get_text().startswith("(model)")
-    assert not any(m._hooks["forward"] for m in model.modules())
+    assert not hooks.everywhere
 
 
 def test_activations_of_several_outputs():

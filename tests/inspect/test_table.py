@@ -11,6 +11,7 @@ from minidl import inspect, nn, optim
 from minidl.autograd import tape
 from minidl.inspect.numbers import histogram, size_of, sparkline
 from minidl.inspect.states import state_bytes
+from minidl.nn import hooks
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +88,8 @@ def test_hooks_are_taken_off_after_an_error():
         inspect.summary(model, minidl.randn(2, 3))
     assert not tape._around
     assert not tape._tracers
-    assert not any(module._hooks["forward"] for module in model.modules())
+    assert not hooks.everywhere
+    assert all(module._hooks is None for module in model.modules())
 
 
 def test_shared_and_frozen_parameters_are_counted_once():
