@@ -467,6 +467,12 @@ def logspace(
 
 def _ends(start: Any, end: Any, numpy_dtype: Any) -> tuple[Any, Any]:
     """Both ends as numbers: whole ones, if integers are asked for."""
+    for name, end_tensor in (("start", start), ("end", end)):
+        if isinstance(end_tensor, Tensor) and end_tensor.ndim:
+            raise RuntimeError(
+                f"linspace and logspace only support 0-dimensional start and end tensors, but got {name} of shape "
+                f"{tuple(end_tensor.shape)}"
+            )
     ends = number(start), number(end)
     return (int(ends[0]), int(ends[1])) if np.dtype(numpy_dtype).kind in "iu" else ends
 
