@@ -26,6 +26,7 @@ from typing import Any
 from minidl import backends, costs
 from minidl.autograd import tape, watch
 from minidl.tensor import Tensor
+from minidl.utils import scripts
 from minidl.utils.files import atomic_write
 from minidl_kernels.arrays import launches
 
@@ -323,19 +324,6 @@ class Averages(list):
 def run_script(path: str | os.PathLike, arguments: list[str]) -> tuple[profile, BaseException | None]:
     """Run a Python file as ``python path arguments`` would, and profile it: what was recorded, and the exception that
     ended it, if one did. FileNotFoundError if there is no such file."""
-    import runpy
-
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no script {str(path)!r} to profile")
-    before = sys.argv, sys.path[:]
-    sys.argv = [str(path), *arguments]
-    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
-    prof, ended = profile(), None
-    try:
-        with prof:
-            runpy.run_path(str(path), run_name="__main__")
-    except (Exception, SystemExit) as error:
-        ended = error
-    finally:
-        sys.argv, sys.path[:] = before
+    with profile() as prof:
+        ended = scripts.run_script(path, arguments)
     return prof, ended

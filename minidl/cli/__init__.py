@@ -15,6 +15,7 @@ from minidl.cli import (  # noqa: F401  (for their commands)
     kernels,
     machine,
     programs,
+    step,
     train_language,
     train_pictures,
     train_texts,

@@ -273,6 +273,13 @@ class Recording(Sequence[Step]):
                 return step
         return None
 
+    def play(self, quiz: bool = False, console: Any = None, stream: Any = None) -> None:
+        """Play it in the terminal, by keys (h tells them). ``quiz`` asks before each step; ``stream`` gives the commands, the
+        standard input if None; ``console`` is one of rich's."""
+        from minidl.inspect.terminal import play
+
+        play(self, quiz, console, stream)
+
     # ------------------------------------------------------------------------------------------------------- writing
 
     def to_json(self) -> dict[str, Any]:
@@ -324,10 +331,10 @@ def recorded_backward(
 ) -> Any:
     """Note every ``backward()`` that is called until the handle is removed; ``found`` gets each recording when the pass
     has run."""
-    return on_backward(lambda **settings: _RecordedPass(found, names, keep, **settings))
+    return on_backward(lambda **settings: RecordedPass(found, names, keep, **settings))
 
 
-class _RecordedPass(Pass):
+class RecordedPass(Pass):
     """The engine's pass, which notes what it does."""
 
     def __init__(self, found: Any, names: Any, keep: int, **settings: Any) -> None:
