@@ -1,0 +1,54 @@
+"""``make book``: the tutorials with their outputs and pictures, the pages of docs/ and the reference, as one static site.
+
+    python docs/book/build.py [--no-execute] [--no-lite] [--out build/book]
+
+The site is in ``OUT/html``; open ``index.html`` there, no server needed. Chapters are run once and kept by their content.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "kernels"), str(HERE)]
+
+import gather  # noqa: E402
+import lite  # noqa: E402
+from sphinx.cmd.build import main as sphinx  # noqa: E402
+
+
+def build(out: Path, execute: bool = True, browser: bool = True) -> Path:
+    """Build the site and return its folder; what Sphinx warns of is an error."""
+    source, html = out / "source", out / "html"
+    chapters = gather.gather(source)
+    os.environ.update(MINIDL_FULL="0", PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "kernels")]))
+    options = ["-D", f"nb_execution_cache_path={out / 'outputs'}"]
+    options += [] if execute else ["-D", "nb_execution_mode=off"]
+    jobs = str(min(os.cpu_count() or 1, 4))
+    code = sphinx(
+        ["-b", "html", "-q", "-W", "--keep-going", "-j", jobs, "-c", str(HERE), *options, str(source), str(html)]
+    )
+    if code:
+        raise SystemExit(code)
+    if browser:
+        lite.build(out, html, chapters)
+    return html
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Build the book.")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "book")
+    parser.add_argument("--no-execute", action="store_true", help="show the chapters' code without running it")
+    parser.add_argument("--no-lite", action="store_true", help="leave out the notebooks that run in the browser")
+    asked = parser.parse_args()
+    html = build(asked.out.resolve(), not asked.no_execute, not asked.no_lite)
+    print(f"The book is {html / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()
