@@ -138,7 +138,7 @@ matrices = {
     "random, g = 0.9": random,
     "[[0.8, 3], [0, 0.8]]": leaning,
 }
-fig, ax = plt.subplots(figsize=(6.5, 3.6))
+fig, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for name, w in matrices.items():
     norms = powers(w)
     top, radius = np.linalg.svd(w)[1][0], abs(np.linalg.eigvals(w)).max()
@@ -200,7 +200,7 @@ assert abs(measured / predicted - 1) < 0.03
 init.orthogonal_(model.recurrent.weight_hh_l0)
 along_orthogonal = models.gradients_along_time(model, tokens).numpy()
 back_in_time = np.arange(T, 0, -1)
-fig, ax = plt.subplots(figsize=(6.5, 3.6))
+fig, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 ax.semilogy(back_in_time, along, label="default")
 ax.semilogy(back_in_time, along[-1] * predicted ** (back_in_time - 1), "k:", label=f"predicted, {predicted:.3f} a step")
 ax.semilogy(back_in_time, along_orthogonal, label="orthogonal $W_{hh}$")
@@ -319,7 +319,7 @@ assert clipped[-1, 2] < 0.1 < 0.3 < free[-1, 2]
 
 ws, bs = minidl.linspace(0.6, 2.0, 141), minidl.linspace(-0.2, 0.6, 161)
 surface = unit(ws.reshape(1, -1), bs.reshape(-1, 1)).numpy()
-fig, ax = plt.subplots(figsize=(6.5, 4.2))
+fig, ax = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
 shown = ax.pcolormesh(ws.numpy(), bs.numpy(), surface, shading="auto", cmap="Blues")
 fig.colorbar(shown, label="loss")
 for path, colour, name in ((free, "tab:red", "free"), (clipped, "tab:orange", "clipped to norm 1")):
