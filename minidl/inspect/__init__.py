@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from minidl.inspect.curvature import HessianSpectrum, hessian_spectrum, hessian_vector_product
+from minidl.inspect.export import export
 from minidl.inspect.flow import gradient_flow
 from minidl.inspect.gates import Gates, gates
+from minidl.inspect.graph import Graph, graph
 from minidl.inspect.landscape import LossSurface, loss_surface
 from minidl.inspect.ledger import Ledger, ledger
 from minidl.inspect.maps import AttentionMaps, attention_maps
@@ -24,6 +26,7 @@ __all__ = [
     "AttentionMaps",
     "Filters",
     "Gates",
+    "Graph",
     "HessianSpectrum",
     "Ledger",
     "Line",
@@ -40,9 +43,11 @@ __all__ = [
     "activations",
     "attention_maps",
     "backward",
+    "export",
     "filters",
     "gates",
     "gradient_flow",
+    "graph",
     "hessian_spectrum",
     "hessian_vector_product",
     "ledger",

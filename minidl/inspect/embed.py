@@ -26,17 +26,24 @@ def picture_data(picture: Picture, nodes: Any, figures: bool) -> dict[str, Any]:
 def _part(part: Part, picture: Picture, nodes: Any, figures: bool) -> dict[str, Any]:
     looks = card(part, picture, nodes, figures)
     made: dict[str, Any] = {
-        **{"key": part.key, "kind": part.kind, "label": part.label, "ref": part.ref},
-        **{"ins": part.ins, "outs": part.outs, "role": role_of(part, nodes), "tip": tip_of(part, nodes)},
+        "key": part.key,
+        "kind": part.kind,
+        "label": part.label,
+        "ref": part.ref,
+        "ins": part.ins,
+        "outs": part.outs,
+        "role": role_of(part, nodes),
+        "tip": tip_of(part, nodes),
         "card": {
-            **{"title": looks.title, "subtitle": looks.subtitle, "width": looks.width, "height": looks.height},
-            **{
-                "labels": looks.labels,
-                "ports": looks.ports,
-                "kind": looks.kind,
-                "heading": looks.heading,
-                "pile": looks.pile,
-            },
+            "title": looks.title,
+            "subtitle": looks.subtitle,
+            "width": looks.width,
+            "height": looks.height,
+            "labels": looks.labels,
+            "ports": looks.ports,
+            "kind": looks.kind,
+            "heading": looks.heading,
+            "pile": looks.pile,
         },
     }
     if part.kind == "box":
@@ -45,13 +52,11 @@ def _part(part: Part, picture: Picture, nodes: Any, figures: bool) -> dict[str, 
         made["open"] = part.open
         made["parts"] = [_part(inner, picture, nodes, figures) for inner in part.parts]
         made["sheet"] = {
-            **{
-                "layers": sheet.layers,
-                "entries": sheet.entries,
-                "exits": sheet.exits,
-                "bends": sheet.bends,
-                "count": count,
-            },
+            "layers": sheet.layers,
+            "entries": sheet.entries,
+            "exits": sheet.exits,
+            "bends": sheet.bends,
+            "count": count,
             "links": [
                 {"wire": k.wire, "above": k.above, "below": k.below, "up": k.up, "down": k.down} for k in sheet.links
             ],

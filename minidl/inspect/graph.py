@@ -63,7 +63,9 @@ class Graph:
             "values": jsonable(values) if self._shown else None,
             "gradients": jsonable(self._gradients),
             "ops": [op.outputs[0] for op in self.nodes.ops],
-            **{"top": drawn.top, "margin": MARGIN, "least": drawn.least},
+            "top": drawn.top,
+            "margin": MARGIN,
+            "least": drawn.least,
         }
         scripts = [file(name) for name in ("heat.js", "place.js", "routes.js", "draw.js", "svg_boxes.js")]
         return to_svg(drawn, "\n".join(["(() => {", f"const DATA = {as_script(data)};", *scripts, "})();"]))

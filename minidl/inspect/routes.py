@@ -27,7 +27,7 @@ def routes(root: Placed) -> list[Route]:
     made: list[Route] = []
     arriving: dict[int, list[Route]] = defaultdict(list)
     for placed in root.walk():
-        if placed.part.open or not placed.part.ins and not placed.part.outs:
+        if placed.part.open or (not placed.part.ins and not placed.part.outs):
             continue
         bottom = placed.y + placed.card.height + placed.card.pile
         for wire in dict.fromkeys(placed.part.outs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -11,7 +12,7 @@ import numpy as np
 from minidl.inspect import theme
 from minidl.inspect.heat import png
 from minidl.inspect.routes import Point
-from minidl.inspect.scene import Box, Group, Path, Pixels, Scene, Text
+from minidl.inspect.scene import Box, Group, Path, Pixels, Scene
 
 STYLE = f"""
 text {{ font-family: {theme.MONO} }}
@@ -75,7 +76,7 @@ def _shape(shape: Any) -> str:
 def path_data(points: list[Point], closed: bool = False) -> str:
     """Points as SVG's path commands."""
     told = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
-    for (x0, y0), (x, y) in zip(points, points[1:]):
+    for (x0, y0), (x, y) in pairwise(points):
         if closed or abs(x - x0) < 0.05:
             if (x, y) != (x0, y0):
                 told.append(f"L{x:.1f} {y:.1f}")
@@ -173,7 +174,7 @@ def _matplotlib_path(shape: Path) -> Any:
     from matplotlib.path import Path as Curve
 
     vertices, codes = [shape.points[0]], [Curve.MOVETO]
-    for (x0, y0), (x, y) in zip(shape.points, shape.points[1:]):
+    for (x0, y0), (x, y) in pairwise(shape.points):
         if shape.closed or abs(x - x0) < 0.05:
             vertices.append((x, y))
             codes.append(Curve.LINETO)

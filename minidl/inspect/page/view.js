@@ -1,0 +1,198 @@
+// The graph on the page: moved, zoomed, its boxes opened; what the pass has reached is marked, and its gradients appear.
+
+class GraphView {
+  /** `chosen(opId)` is called when an operator is clicked. */
+  constructor(holder, recording, chosen) {
+    this.holder = holder;
+    this.recording = recording;
+    this.chosen = chosen;
+    this.index = -1;
+    this.zoom = 1;
+    this.root = recording.picture.root;
+    this.svg = svg("svg", { class: "minidl-graph" });
+    this.layer = svg("g");
+    this.svg.append(this.layer);
+    holder.append(this.svg);
+    this.draw();
+    this.listen();
+  }
+
+  valueOf(part) {
+    return part.kind === "op" ? this.recording.ops[part.ref].outputs[0] : part.ref;
+  }
+
+  gradient(part) {
+    return gradientAt(this.recording, this.valueOf(part), part.kind === "op" ? this.index : this.index);
+  }
+
+  draw() {
+    this.graph = drawGraph(this.root, {
+      gradients: true,
+      value: (part) => this.recording.values[this.valueOf(part)].figure,
+      grad: (part) => this.gradient(part),
+    });
+    this.layer.replaceChildren(this.graph.element);
+    this.home = this.homes(); // operator → key of the visible part that it is in
+    this.shownGradients = new Map();
+    this.mark(this.index);
+  }
+
+  homes() {
+    const found = new Map();
+    const visit = (part, key) => {
+      if (part.kind === "op") found.set(part.ref, key ?? part.key);
+      for (const inner of part.parts ?? []) visit(inner, key ?? (part.open ? null : part.key));
+    };
+    visit(this.root, null);
+    return found;
+  }
+
+  /** Mark what has run up to a step, the step itself, and the lines that carry it. */
+  mark(index) {
+    this.index = index;
+    const { steps } = this.recording, now = steps[index];
+    const done = new Set(steps.slice(0, index + 1).map((step) => this.home.get(step.op.id)));
+    const current = now && this.home.get(now.op.id);
+    const came = new Set(now ? now.op.outputs : []), sent = new Set(now ? now.local.map((l) => l.value.id) : []);
+    const { wires } = this.recording.picture;
+    for (const [key, { element, placed }] of this.graph.cards) {
+      element.classList.toggle("current", key === current);
+      element.classList.toggle("done", done.has(key) && key !== current);
+      const group = element.querySelector(":scope > .grad");
+      if (group) {
+        const figure = this.gradient(placed.part);
+        if (this.shownGradients.get(key) !== figure) {
+          this.shownGradients.set(key, figure);
+          showFigure(group, figure, "grad", ...group.dataset.place.split(",").map(Number));
+        }
+      }
+    }
+    for (const line of this.graph.lines) {
+      const value = wires[line.wire];
+      const arrives = came.has(value) && line.start.part.key === current && current !== undefined;
+      const leaves = sent.has(value) && line.end.part.key === current && current !== undefined;
+      line.element.classList.toggle("arrives", arrives);
+      line.element.classList.toggle("leaves", leaves);
+      const reached = steps.length && gradientAt(this.recording, value, index) !== null;
+      line.element.classList.toggle("reached", Boolean(reached) && done.has(line.end.part.key) && !leaves);
+      if (arrives || leaves) line.element.parentNode.append(line.element);
+    }
+    this.current = current ? this.graph.cards.get(current) : null;
+  }
+
+  /** Bring the current operator into the middle, if it is not well in sight. */
+  follow() {
+    const target = this.current ?? [...this.graph.cards.values()].find(({ placed }) => placed.part.kind === "end");
+    if (!target) return;
+    const { placed } = target, box = this.holder.getBoundingClientRect();
+    const x = placed.x * this.zoom + this.x, y = (placed.y + placed.height / 2) * this.zoom + this.y;
+    const inside = x > box.width * 0.2 && x < box.width * 0.8 && y > box.height * 0.25 && y < box.height * 0.7;
+    if (inside) return;
+    this.moveTo(box.width / 2 - placed.x * this.zoom, box.height * 0.48 - (placed.y + placed.height / 2) * this.zoom, true);
+  }
+
+  moveTo(x, y, gently = false) {
+    [this.x, this.y] = [x, y];
+    this.layer.classList.toggle("gentle", gently);
+    this.layer.style.transform = `translate(${x}px, ${y}px) scale(${this.zoom})`;
+  }
+
+  scaleBy(factor, x = this.holder.clientWidth / 2, y = this.holder.clientHeight / 2) {
+    const zoom = Math.max(0.05, Math.min(this.zoom * factor, 4)), by = zoom / this.zoom;
+    this.zoom = zoom;
+    this.moveTo(x - (x - this.x) * by, y - (y - this.y) * by);
+  }
+
+  fit() {
+    const { clientWidth: w, clientHeight: h } = this.holder;
+    this.zoom = Math.min((w - 40) / this.graph.width, (h - 40) / this.graph.height, 1.2);
+    this.moveTo((w - this.graph.width * this.zoom) / 2, (h - this.graph.height * this.zoom) / 2);
+  }
+
+  /** As large as is readable: the whole width if it fits, beginning at the current step or the loss. */
+  start() {
+    this.zoom = Math.max(0.6, Math.min((this.holder.clientWidth - 40) / this.graph.width, 1));
+    this.moveTo((this.holder.clientWidth - this.graph.width * this.zoom) / 2, 1e6);
+    this.follow();
+    this.layer.classList.remove("gentle");
+  }
+
+  toggle(key) {
+    const part = partOf(this.root, key), before = this.middleOf(key);
+    part.open = !part.open;
+    this.draw();
+    const after = this.middleOf(key);
+    if (before && after) this.moveTo(this.x + (before[0] - after[0]) * this.zoom, this.y + (before[1] - after[1]) * this.zoom);
+  }
+
+  middleOf(key) {
+    for (const placed of walk(this.graph.placed)) if (placed.part.key === key) return [placed.x, placed.y];
+    return null;
+  }
+
+  /** Open every box around an operator. */
+  reveal(opId) {
+    const path = [];
+    const find = (part) => {
+      if (part.kind === "op" && part.ref === opId) return true;
+      for (const inner of part.parts ?? []) {
+        if (find(inner)) {
+          path.push(part);
+          return true;
+        }
+      }
+      return false;
+    };
+    find(this.root);
+    for (const box of path) box.open = true;
+    this.draw();
+    this.follow();
+  }
+
+  listen() {
+    const { holder } = this;
+    let drag = null;
+    const fingers = new Map();
+    holder.addEventListener("pointerdown", (event) => {
+      fingers.set(event.pointerId, event);
+      drag = { x: event.clientX, y: event.clientY, moved: false };
+    });
+    holder.addEventListener("pointermove", (event) => {
+      if (!drag || !fingers.has(event.pointerId)) return;
+      const before = fingers.get(event.pointerId);
+      if (fingers.size === 2) {
+        const [other] = [...fingers.values()].filter((f) => f.pointerId !== event.pointerId), box = holder.getBoundingClientRect();
+        const far = (f) => Math.hypot(f.clientX - other.clientX, f.clientY - other.clientY);
+        this.scaleBy(far(event) / far(before), (event.clientX + other.clientX) / 2 - box.left, (event.clientY + other.clientY) / 2 - box.top);
+        drag.moved = true;
+      } else {
+        if (Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > 4 && !drag.moved) {
+          drag.moved = true;
+          holder.setPointerCapture(event.pointerId);
+        }
+        if (drag.moved) this.moveTo(this.x + event.clientX - before.clientX, this.y + event.clientY - before.clientY);
+      }
+      fingers.set(event.pointerId, event);
+    });
+    const up = (event) => fingers.delete(event.pointerId);
+    holder.addEventListener("pointerup", up);
+    holder.addEventListener("pointercancel", up);
+    holder.addEventListener("click", (event) => {
+      if (drag?.moved) return;
+      const key = event.target.closest("[data-key]")?.dataset.key, part = key && partOf(this.root, key);
+      if (!part) return;
+      if (part.kind === "box") this.toggle(key);
+      else this.chosen(part);
+    });
+    holder.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const box = holder.getBoundingClientRect();
+        if (event.ctrlKey) this.scaleBy(Math.exp(-event.deltaY * 0.01), event.clientX - box.left, event.clientY - box.top);
+        else this.moveTo(this.x - event.deltaX, this.y - event.deltaY);
+      },
+      { passive: false },
+    );
+  }
+}
