@@ -157,6 +157,41 @@ def generate(
     say(written(model, tokenizer, prompt, tokens, temperature=temperature, top_k=top_k, top_p=top_p))
 
 
+@app.command("gradients")
+@one_line_errors
+def gradients(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of recurrent networks' runs, such as runs/program-rnn.")],
+    data: Annotated[Text, typer.Option(help="The text, of which the held-out part is read.")] = Text.program,
+    length: Annotated[int, typer.Option(min=2, help="Steps to look back.")] = 100,
+    texts: Annotated[int, typer.Option(min=1, help="Over how many texts the mean is taken.")] = 32,
+    picture: Annotated[Path, typer.Option(help="Where to draw the curves.")] = Path("gradients.png"),
+    debug: Debug = False,
+) -> None:
+    """Measure how much recurrent networks feel of each step before the last: where gradients vanish along time."""
+    from minidl import creation
+    from minidl.models import CharRNN, gradients_along_time
+    from minidl.train import language, pictures
+
+    curves: dict[str, Any] = {}
+    held_out = language.CORPORA[data.value]("validation").text
+    for run in runs:
+        model, tokenizer = language.load_run(run)
+        if not isinstance(model, CharRNN):
+            raise ValueError(
+                f"{run} holds a {type(model).__name__}; gradients along time are those of a recurrent network"
+            )
+        tokens = tokenizer.encode(held_out)
+        if len(tokens) < texts * (length + 1):
+            raise ValueError(f"{texts} texts of {length + 1} tokens are more than the held-out text of {len(tokens):,}")
+        rows = creation.tensor(tokens[: texts * (length + 1)]).reshape((texts, length + 1))
+        curves[run.name] = norms = gradients_along_time(model, rows).cpu().numpy()
+        back = [n for n in (1, 10, 30, 100, 300, 1000) if n < length]
+        told = ", ".join(f"{norms[-1 - n] / norms[-1]:.1e} {n} steps back" for n in back)
+        say(f"{run.name}: of the gradient at the last step is left: {told}.")
+    pictures.draw_along_time(curves, picture)
+    say(f"The curves are in {picture}.")
+
+
 def written(model: Any, tokenizer: Any, prompt: str, tokens: int, **settings: Any) -> str:
     """The prompt and what the model adds to it. ValueError for an empty prompt."""
     from minidl import creation
@@ -172,6 +207,8 @@ def _texts(data: str, part: float) -> tuple[str, str]:
     from minidl.train.language import CORPORA
 
     training = CORPORA[data]("train").text
+    if not round(part * len(training)):
+        raise ValueError(f"--part {part} of the text is empty: there would be nothing to train on")
     return training[: round(part * len(training))], CORPORA[data]("validation").text
 
 
@@ -213,7 +250,15 @@ def _train(
     language.save_run(folder, network, tokenizer)
     parameters = sum(p.numel() for p in model.parameters())
     with console.status("Counting n-grams…"):
-        counted = language.baselines(tokens, held_out, tokenizer, validation)
+        if kind == "bert":
+            frequent, follows, order = language.masked_baselines(
+                tokens,
+                held_out,
+                trainer.test_loader.dataset,
+                tokenizer.vocab_size,  # type: ignore[union-attr]
+            )
+        else:
+            counted = language.baselines(tokens, held_out, tokenizer, validation)
     say(
         f"{len(tokens):,} tokens of {tokenizer.vocab_size} kinds to train {type(model).__name__} ({parameters:,} parameters) "
         f"with, {len(held_out):,} to test it; {recipe.epochs} × {len(trainer.train_loader)} steps."  # type: ignore[arg-type]
@@ -222,8 +267,8 @@ def _train(
     found = trainer.evaluation
     if kind == "bert":
         say(
-            f"Done: of the hidden tokens of the held-out text it guesses {found.accuracy:.2%} (the most frequent token: "
-            f"{_most_frequent(tokens, held_out):.2%}); {found.bits:.3f} bits each."
+            f"Done: of the hidden tokens of the held-out text it guesses {found.accuracy:.2%} (as the most frequent token "
+            f"{frequent:.2%}, by {order}-grams {follows:.2%}); {found.bits:.3f} bits each."
         )
     else:
         say(
@@ -231,13 +276,6 @@ def _train(
             f"guesses {found.accuracy:.2%} of the tokens."
         )
     return trainer
-
-
-def _most_frequent(training: list[int], held_out: list[int]) -> float:
-    """The share of the held-out text that is the token most frequent in training."""
-    import numpy as np
-
-    return float(np.mean(np.asarray(held_out) == np.bincount(training).argmax()))
 
 
 def _write(trainer: Any, tokenizer: Any, prompt: str) -> None:

@@ -66,6 +66,16 @@ class NGram:
         recent = list(context)[max(len(context) - self.order + 1, 0) :]
         return float(self.probabilities([*recent, token])[-1])
 
+    def guesses(self, tokens: Sequence[int] | Any) -> np.ndarray:
+        """For each token of a text (T,) the one that most often followed the longest context before it that the training
+        text has (of those as frequent, the smallest number)."""
+        tokens = self._checked(tokens)
+        found = np.zeros(len(tokens), np.int64)
+        for length, table in enumerate(self._tables, 1):
+            best, known = table.likeliest(self._grams(tokens, length) // self.vocab_size)
+            found[length - 1 :] = np.where(known, best, found[length - 1 :])
+        return found
+
     def bits(self, tokens: Sequence[int] | Any) -> float:
         """The mean of -log₂ p over a text. ValueError if it is empty."""
         if not len(tokens):
@@ -78,8 +88,8 @@ class _Table:
 
     def __init__(self, grams: np.ndarray, counts: np.ndarray, vocab_size: int) -> None:
         self.vocab_size, self.grams, self.counts = vocab_size, grams, counts
-        self.contexts, starts, self.kinds = np.unique(grams // vocab_size, return_index=True, return_counts=True)
-        self.totals = np.add.reduceat(counts, starts) if len(grams) else counts
+        self.contexts, self.starts, self.kinds = np.unique(grams // vocab_size, return_index=True, return_counts=True)
+        self.totals = np.add.reduceat(counts, self.starts) if len(grams) else counts
 
     def mixed(self, grams: np.ndarray, shorter: np.ndarray, discount: float) -> np.ndarray:
         """Probabilities of ``grams``' last tokens, given those by the shorter contexts; these where one is unknown."""
@@ -89,6 +99,11 @@ class _Table:
         kinds, _ = _found(self.contexts, self.kinds, contexts)
         total = np.maximum(total, 1)
         return np.where(known, np.maximum(count - discount, 0) / total + discount * kinds / total * shorter, shorter)
+
+    def likeliest(self, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The token that most often followed each context, and whether there is one."""
+        order = np.lexsort((-self.counts, self.grams // self.vocab_size))
+        return _found(self.contexts, self.grams[order[self.starts]] % self.vocab_size, contexts)
 
 
 def _found(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minidl import models, serialization
 from minidl.data import DataLoader
 from minidl.data import text as texts
@@ -200,6 +202,22 @@ def baselines(training: Any, validation: Any, tokenizer: Any, text: str) -> Base
     order = min(5, math.floor(62.9 / math.log2(tokenizer.vocab_size)))
     unigram, ngram = (NGram(training, n, tokenizer.vocab_size).bits(validation) for n in (1, order))
     return Baselines(unigram, ngram, order, len(text.encode()) / len(validation))
+
+
+def masked_baselines(training: Any, validation: Any, masked: MaskedText, vocab_size: int) -> tuple[float, float, int]:
+    """How many hidden tokens are guessed by counting: as the most frequent token, and as what mostly follows the n - 1
+    tokens before, which here are never hidden; and n.
+
+    Args:
+        training, validation: tokens.
+        masked: windows of ``validation``, the same each time.
+    """
+    wanted = np.concatenate([masked[i][1].numpy() for i in range(len(masked))])
+    hidden = np.flatnonzero(wanted != -100)
+    model = NGram(training, 3, vocab_size)
+    right = model.guesses(validation)[hidden] == wanted[hidden]
+    frequent = np.bincount(np.asarray(training)).argmax() == wanted[hidden]
+    return float(frequent.mean()), float(right.mean()), model.order
 
 
 def save_run(folder: Path, network: Network, tokenizer: Any) -> None:

@@ -153,6 +153,22 @@ def draw_filters(weight: np.ndarray, path: Path) -> None:
     _save(figure, path)
 
 
+def draw_along_time(curves: dict[str, np.ndarray], path: Path) -> None:
+    """Gradient norms along time, (T,) each by its name, as shares of the last step's."""
+    figure = _figure(7, 4.2)
+    axes = figure.subplots()
+    for name, norms in curves.items():
+        last = float(norms[-1]) or 1.0
+        axes.semilogy(np.arange(len(norms))[::-1], np.maximum(norms / last, 1e-30), label=name)
+    axes.set(
+        xlabel="steps before the last", ylabel="|gradient|, last step = 1", title="what the loss feels of the past"
+    )
+    axes.invert_xaxis()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
+
+
 def draw_attention(maps: np.ndarray, sources: Sequence[str], targets: Sequence[str], path: Path) -> None:
     """Attention maps (heads, T, S), a picture a head and their mean: which source tokens each target token looks at."""
     everything = [*maps, maps.mean(0)]

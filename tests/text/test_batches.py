@@ -127,3 +127,26 @@ def test_longer_contexts_predict_better_what_they_saw():
         NGram([4], 1, 4)
     with pytest.raises(ValueError, match="63 bits"):
         NGram([0], 7, 1000)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.lists(st.integers(0, 2), max_size=8))
+def test_ngrams_guess_what_mostly_followed(tokens, text):
+    def guess(context):
+        """Counted by hand, of the longest context that occurs; shorter contexts count each token before them once."""
+        for n in range(min(2, len(context)), -1, -1):
+            recent = tuple(context[len(context) - n :])
+            grams = {tuple(tokens[i : i + 3]): 0 for i in range(len(tokens) - 2)}
+            for i in range(len(tokens) - 2):
+                grams[tuple(tokens[i : i + 3])] += 1
+            for _ in range(2 - n):
+                shorter = {}
+                for gram in grams:
+                    shorter[gram[1:]] = shorter.get(gram[1:], 0) + 1
+                grams = shorter
+            after = {gram[-1]: count for gram, count in grams.items() if gram[:-1] == recent}
+            if after:
+                return max(sorted(after), key=lambda token: after[token])
+        return 0
+
+    found = NGram(tokens, 3, 3).guesses(text)
+    assert found.tolist() == [guess(text[:i]) for i in range(len(text))]

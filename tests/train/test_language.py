@@ -2,6 +2,7 @@
 
 import math
 
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -161,6 +162,35 @@ def test_gpt_and_bert_on_byte_pairs(small_corpus, tmp_path):
     code, text = invoke("train", "bert", *small, "--runs-dir", tmp_path)
     assert code == 0, text
     assert "of the hidden tokens" in text
+    assert "by 3-grams" in text
     code, text = invoke("generate", tmp_path / "shakespeare-bert-280")
     assert code == 1
     assert "holds a BertForMaskedLM, which does not write on" in text
+
+
+def test_masked_baselines_by_hand():
+    tokens = [0, 1, 2] * 40 + [0, 1, 0, 0]
+    masked = language.MaskedText(tokens, 12, 4, 3, fixed=True)
+    frequent, follows, order = language.masked_baselines(tokens, tokens, masked, 5)
+    places = [12 * i + t for i in range(len(masked)) for t, x in enumerate(masked[i][1].tolist()) if x != -100]
+    assert frequent == pytest.approx(np.mean([tokens[p] == 0 for p in places]))
+    assert follows == pytest.approx(np.mean([p % 3 == tokens[p] or p < 2 for p in places]), abs=0.05)
+    assert (order, follows > 0.9) == (3, True)
+
+
+def test_gradients_command(small_corpus, tmp_path):
+    for model in ("rnn", "lstm"):
+        words = ("train", "charlm", "--model", model, "--batch-size", 8, "--length", 32, "--part", 0.5)
+        assert invoke(*words, "--runs-dir", tmp_path)[0] == 0
+    runs, picture = (tmp_path / "program-rnn", tmp_path / "program-lstm"), tmp_path / "along.png"
+    code, text = invoke("gradients", *runs, "--length", 40, "--texts", 4, "--picture", picture)
+    assert code == 0, text
+    assert "program-rnn: of the gradient at the last step is left: " in text
+    assert "30 steps back" in text
+    assert matplotlib.image.imread(picture).std() > 0.01
+    code, text = invoke("gradients", tmp_path / "program-rnn", "--texts", 100000)
+    assert code == 1
+    assert "more than the held-out text" in text
+    code, text = invoke("train", "charlm", "--part", 0, "--runs-dir", tmp_path)
+    assert code == 1
+    assert "is empty" in text
