@@ -96,7 +96,7 @@ def storages(ops: list[Operator], names: dict[int, str] | None = None) -> list[S
                 storage.name = _users_name(operator, int(role[6:]))
             if not any(h.operator is operator and h.role == role for h in storage.holders):
                 storage.holders.append(Holder(operator, role, released, line, scope))
-            if edge is not None and storage.made is None and isinstance(edge[0], Operator):
+            if edge is not None and storage.made is None and isinstance(source(edge)[0], Operator):
                 storage.made = source(edge)
                 storage.name = storage.name or f"the output of {storage.made[0].name}"
     return list(found.values())

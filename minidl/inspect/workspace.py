@@ -126,9 +126,8 @@ def _convolution_backward(operator: Operator) -> int:
     turned = (w.shape[1] * geometry.groups, shape[1], *w.shape[2:])
     one, several = all(s == 1 for s in geometry.stride), _blocks(x, w.shape, shape[2:], geometry)
     by_input = _product(x, turned, x.shape[2:], geometry) if one else _product(x, w.shape, shape[2:], geometry)
-    by_weight = _product(x, w.shape, shape[2:], geometry) + len(several) * w.nbytes * (
-        2 if _suits(x, w.shape, geometry) else 1
-    )
+    tiled = _suits(x, w.shape, geometry)
+    by_weight = _scratch(x, w.shape, shape[2:], geometry) + len(several) * w.nbytes * 16 // (9 if tiled else 16)
     return max(by_input if operator.needs[0] else 0, by_weight if operator.needs[1] else 0)
 
 
@@ -147,6 +146,13 @@ def _suits(x: Any, weight: tuple, geometry: Any) -> bool:
 
 
 def _product(x: Any, weight: tuple, out: tuple, geometry: Any) -> int:
+    """Bytes of scratch, and of the weights in the form in which they are multiplied."""
+    pairs = math.prod(weight[:2]) * x.itemsize
+    weights = (9 + 16) * pairs if _suits(x, weight, geometry) else math.prod(weight[2:]) * pairs
+    return weights + _scratch(x, weight, out, geometry)
+
+
+def _scratch(x: Any, weight: tuple, out: tuple, geometry: Any) -> int:
     """Bytes of the scratch of a convolution's blocks that run at once, a thread each."""
     sizes = _blocks(x, weight, out, geometry)
     images = sum(max(sizes[part]) for part in slices(len(sizes)) if sizes[part])
