@@ -251,11 +251,9 @@ def _train(
     parameters = sum(p.numel() for p in model.parameters())
     with console.status("Counting n-grams…"):
         if kind == "bert":
+            windows: Any = trainer.test_loader
             frequent, follows, order = language.masked_baselines(
-                tokens,
-                held_out,
-                trainer.test_loader.dataset,
-                tokenizer.vocab_size,  # type: ignore[union-attr]
+                tokens, held_out, windows.dataset, tokenizer.vocab_size
             )
         else:
             counted = language.baselines(tokens, held_out, tokenizer, validation)
