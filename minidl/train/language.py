@@ -229,15 +229,32 @@ def save_run(folder: Path, network: Network, tokenizer: Any) -> None:
 
 
 def load_run(folder: Path) -> tuple[Any, Any]:
-    """The model, in evaluation mode, and the tokeniser of a run's folder. FileNotFoundError if it is no such folder."""
+    """The model, in evaluation mode, and the tokeniser of a run's folder.
+
+    Raises:
+        FileNotFoundError: it is no such folder, or training has saved no weights yet.
+        ValueError: a file is damaged, or names a network that there is not.
+    """
     if not (folder / "network.json").exists():
         raise FileNotFoundError(
             f"{folder} holds no language model: there is no network.json; train one with minidl train"
         )
-    network = Network(**json.loads((folder / "network.json").read_text(encoding="utf-8")))
-    kind = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["kind"]
-    tokenizer = (CharTokenizer if kind == "characters" else ByteBPE).load(folder / "tokenizer.json")
+    if not (folder / "model.safetensors").exists():
+        raise FileNotFoundError(f"{folder} holds no weights yet: they are saved when an epoch ends, or at Ctrl-C")
+    described, kept = (_read(folder / name) for name in ("network.json", "tokenizer.json"))
+    try:
+        network = Network(**described)
+        tokenizer = (CharTokenizer if kept["kind"] == "characters" else ByteBPE).load(folder / "tokenizer.json")
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{folder} is not as minidl train leaves it: {error}") from None
     model = network.make()
     model.load_state_dict(serialization.load_file(folder / "model.safetensors"))
     model.eval()
     return model, tokenizer
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None

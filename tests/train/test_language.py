@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minidl
+from minidl import serialization
 from minidl.text import ByteBPE, CharTokenizer, NGram, Streams
 from minidl.train import CarryState, Interrupted, Trainer, evaluate_tokens, language, token_loss
 from minidl.train.callbacks import Callback
@@ -122,6 +123,25 @@ def test_wrong_use(tmp_path):
     with pytest.raises(ValueError, match="shorter than one batch of 64 × 128"):
         language.make_trainer(network, network.make(), language.RECIPES["lstm"], [1, 2, 3], [1, 2, 3])
     with pytest.raises(FileNotFoundError, match="holds no language model"):
+        language.load_run(tmp_path)
+
+
+def test_folders_that_are_not_as_they_should_be(tmp_path):
+    tokenizer = CharTokenizer.of("abc")
+    network = language.Network("rnn", tokenizer.vocab_size, {"width": 2, "hidden": 2})
+    language.save_run(tmp_path, network, tokenizer)
+    with pytest.raises(FileNotFoundError, match="no weights yet"):
+        language.load_run(tmp_path)
+    serialization.save_file(network.make().state_dict(), tmp_path / "model.safetensors")
+    assert language.load_run(tmp_path)[1].encode("ab") == tokenizer.encode("ab")
+    good = (tmp_path / "network.json").read_text()
+    for content, words in (("{", "network.json is damaged"), ("{}", "not as minidl train leaves it")):
+        (tmp_path / "network.json").write_text(content)
+        with pytest.raises(ValueError, match=words):
+            language.load_run(tmp_path)
+    (tmp_path / "network.json").write_text(good)
+    (tmp_path / "tokenizer.json").write_text("[]")
+    with pytest.raises(ValueError, match="not as minidl train leaves it"):
         language.load_run(tmp_path)
 
 
