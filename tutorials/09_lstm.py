@@ -401,7 +401,7 @@ def output_without_tanh(x, h, c, w_ih, w_hh, b):
 
 def gates_tied(x, h, c, w_ih, w_hh, b):
     """Takes 1 - F for the input gate: that is half a GRU."""
-    i, f, g, o = np.split(x @ w_ih.T + h @ w_hh.T + b, 4, axis=1)
+    _, f, g, o = np.split(x @ w_ih.T + h @ w_hh.T + b, 4, axis=1)
     c = sigmoid(f) * c + (1 - sigmoid(f)) * np.tanh(g)
     return sigmoid(o) * np.tanh(c), c
 
