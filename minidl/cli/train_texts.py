@@ -101,6 +101,26 @@ def finetune(
     say(f"The table is in {folder / 'finetune.json'}; adapters are in adapters.safetensors of their runs.")
 
 
+@app.command("judge")
+@one_line_errors
+def judge(
+    run: Annotated[Path, typer.Argument(help="The folder of a run, such as runs/sentiment.")],
+    texts: Annotated[list[str], typer.Argument(help="What to judge.")],
+    debug: Debug = False,
+) -> None:
+    """Say what a network that was trained to judge texts thinks of others."""
+    from minidl.train import classification, language
+
+    model, tokenizer = language.load_run(run)
+    if not (run / "classes.json").exists():
+        raise ValueError(
+            f"{run} holds a {type(model).__name__}, which does not judge: see minidl train sentiment, topics"
+        )
+    classes = json.loads((run / "classes.json").read_text(encoding="utf-8"))
+    for text, shares in zip(texts, classification.judge(model, tokenizer, texts)):
+        say(f"{classes[shares.argmax()]} ({shares.max():.1%}): {text}")
+
+
 def _sentiment() -> tuple[Any, Any, Any]:
     from minidl.data.text import amazon_reviews, movie_reviews
 
@@ -116,20 +136,25 @@ def _train(
     runs_dir: Path,
 ) -> None:  # fmt: skip
     from minidl import random
-    from minidl.train import classification
+    from minidl.train import classification, language
+    from minidl.utils.files import atomic_write
 
     recipe = classification.RECIPES["scratch"].with_options(epochs=epochs)
     tokenizer = classification.byte_pairs(training)
     padding = tokenizer.special[classification.PADDING]
     random.manual_seed(seed)
-    model = classification.network("scratch", None, len(training.classes), tokenizer.vocab_size, padding)
+    settings = {"classes": len(training.classes), "padding": padding, **classification.SIZES}
+    network = language.Network("classifier", tokenizer.vocab_size, settings)
+    model, folder = network.make(), runs_dir / name
     parts = [classification.encode(part, tokenizer, recipe.max_length) for part in (training, test)]
     trainer = classification.make_trainer(
-        model, recipe, parts[0], parts[1], padding, folder=runs_dir / name,
+        model, recipe, parts[0], parts[1], padding, folder=folder,
         callbacks=usual_callbacks(patience, tensorboard, False, unit="texts"), settings={"data": name, "seed": seed},
     )  # fmt: skip
     begin(trainer, resume)
-    tokenizer.save(trainer.folder / "tokenizer.json")  # type: ignore[operator]
+    language.save_run(folder, network, tokenizer)
+    with atomic_write(folder / "classes.json", "w", encoding="utf-8") as file:
+        json.dump(list(training.classes), file)
     frequent = max(parts[1].labels.count(label) for label in set(parts[1].labels)) / len(parts[1])
     say(
         f"{len(parts[0]):,} texts to train {type(model).__name__} with, {len(parts[1]):,} to test it; on to {recipe.epochs}."
@@ -137,7 +162,7 @@ def _train(
     fit(trainer, recipe.epochs, " ".join(["minidl", *map(shlex.quote, (a for a in sys.argv[1:] if a != "--resume"))]))
     say(
         f"Done: test accuracy {trainer.evaluation.accuracy:.2%} (always the most frequent of {', '.join(training.classes)}: "
-        f"{frequent:.2%}). The weights are in {trainer.folder / 'model.safetensors'}."  # type: ignore[operator]
+        f"{frequent:.2%}). What it says of others: minidl judge {folder} 'a sentence'"
     )
 
 

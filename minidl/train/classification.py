@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from minidl.data import DataLoader, TensorDataset
 from minidl.models import lora
 from minidl.models.generation import evaluating
 from minidl.nn import functional as F
-from minidl.text import ByteBPE, EncodedTexts, LengthBatches, collate
+from minidl.text import ByteBPE, EncodedTexts, LengthBatches, collate, pad
 from minidl.train.callbacks import Callback
 from minidl.train.evaluation import evaluate
 from minidl.train.limits import ClipGradients
@@ -23,6 +24,7 @@ from minidl.train.trainer import Trainer
 
 PADDING = "<pad>"
 METHODS = ("scratch", "head", "full", "lora", "adalora")
+SIZES: dict[str, Any] = {"width": 96, "hidden": 96}  # of the recurrent network
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,16 @@ def vectors(model: models.BertClassifier, data: EncodedTexts, batch_size: int = 
     return TensorDataset(ops.index_select(ops.cat(found, 0), 0, places), creation.tensor(np.array(data.labels)))
 
 
+def judge(model: Any, tokenizer: Any, texts: Sequence[str], max_length: int = TextRecipe.max_length) -> Any:
+    """What a classifier thinks of texts: probabilities (len(texts), classes) as an array. Nothing is known of an empty text:
+    ValueError."""
+    rows = [tokenizer.encode(text)[:max_length] for text in texts]
+    if not all(rows):
+        raise ValueError("there is nothing to judge in an empty text")
+    with evaluating(model):
+        return F.softmax(model(pad(rows, model.padding)[0]), -1).cpu().numpy()
+
+
 @dataclass
 class Tuned:
     """A way of fine-tuning, and what came of it.
@@ -175,7 +187,7 @@ def network(method: str, encoder: Any, classes: int, vocabulary: int = 4096, pad
         encoder: a function that loads the trained :class:`minidl.models.BERT`.
     """
     if method == "scratch":
-        return models.TextClassifier(vocabulary, classes, width=96, hidden=96, padding=padding)
+        return models.TextClassifier(vocabulary, classes, padding=padding, **SIZES)
     if method not in METHODS:
         raise ValueError(f"there is no method {method!r}; the methods are {', '.join(METHODS)}")
     model = models.BertClassifier(encoder(), classes, padding=padding)

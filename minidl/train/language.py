@@ -101,6 +101,7 @@ NETWORKS: dict[str, Callable[..., Any]] = {
     ),
     "bert": _bert,
     "translator": models.Transformer,
+    "classifier": models.TextClassifier,
 }
 _USUAL: dict[str, Any] = {
     "epochs": 1,

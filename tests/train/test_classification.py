@@ -1,6 +1,7 @@
 """Texts judged: from scratch and by fine-tuning, each training what it should, in batches of like lengths."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -138,6 +139,25 @@ def test_commands_that_classify(name, small_texts, tmp_path):
     assert "always the most frequent of negative, positive: 50.00%" in text
     assert (tmp_path / name / "model.safetensors").exists()
     assert invoke("train", name, "--epochs", 2, "--runs-dir", tmp_path, "--resume")[0] == 0
+    code, text = invoke("judge", tmp_path / name, GOOD[0], BAD[0])
+    assert code == 0, text
+    assert re.fullmatch(rf"(nega|posi)tive \(\d+\.\d%\): {GOOD[0]} (nega|posi)tive \(\d+\.\d%\): {BAD[0]} ", text)
+    assert "nothing to judge" in invoke("judge", tmp_path / name, "")[1]
+    assert "holds a TextClassifier, which does not write on" in invoke("generate", tmp_path / name)[1]
+    (tmp_path / name / "classes.json").unlink()
+    assert "which does not judge" in invoke("judge", tmp_path / name, "good")[1]
+
+
+def test_judging_several_texts_is_judging_each():
+    tokenizer = classification.byte_pairs(TEXTS, 300)
+    minidl.manual_seed(0)
+    model = classification.network("scratch", None, 2, tokenizer.vocab_size, tokenizer.special[classification.PADDING])
+    texts = ["good", "a much longer text, bad and dull", "x" * 500]
+    together = classification.judge(model, tokenizer, texts)
+    assert model.training
+    for text, shares in zip(texts, together):
+        np.testing.assert_allclose(shares, classification.judge(model, tokenizer, [text])[0], rtol=1e-4)
+    np.testing.assert_allclose(together.sum(1), 1, rtol=1e-5)
 
 
 @pytest.fixture
