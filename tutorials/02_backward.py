@@ -3,7 +3,7 @@
 #
 # **The question.** A wrong forward pass shows: the numbers look odd, the shapes clash, the picture is upside down. A
 # wrong *gradient* shows nothing. Below, a network is trained to read digits although the rule of its last layer was
-# replaced by multiplication with random numbers, and it reads nineteen of twenty. If training that goes well is no
+# replaced by multiplication with random numbers, and it reads more than nine of ten. If training that goes well is no
 # evidence for a gradient, what is?
 #
 # [Chapter 1](01_autograd.py) built an engine and compared it with minidl's; two engines by one hand may share a
@@ -59,7 +59,8 @@ print(step.explain())
 # %% [markdown]
 # The rule itself returned a matrix, $\bar{Y}$ unchanged, and the engine summed it over the samples: chapter 0's
 # gradient of stretching, at work. `recording.next()` and `.back()` go through the rest, `.first(norm_above=1)` stops
-# at a condition, and in a terminal `minidl step script.py` does it with keys. `inspect.quiz` asks before it shows,
+# at a condition, and in a terminal `minidl step script.py` does it with keys, while
+# `inspect.export(loss, "trace.html")` writes a page that plays it in a browser. `inspect.quiz` asks before it shows,
 # which is the quickest way to find out what one has not understood:
 
 # %%
@@ -70,10 +71,29 @@ for guess in ("1", "positive"):
 print(quiz.score)
 
 # %% [markdown]
-# The same recording drawn: values forward, gradients backward, shapes on the edges.
+# The same recording drawn: in each box values on the left and gradients on the right, shapes on the edges. See that
+# wherever the ReLU gave 0, the gradient of what it was given is empty too: those units learn nothing from these
+# samples.
 
 # %%
 minidl.inspect.graph(recording)
+
+# %% [markdown]
+# ### Where a number comes from
+#
+# Backward adds up what arrives, so a finished gradient has forgotten its parts. `inspect.provenance` takes one number
+# apart again, into the paths that lead from it to the loss, each with the product of its local derivatives, and puts
+# the difference quotient beside their sum. These are the two red arrows of chapter 1:
+
+# %%
+x = minidl.tensor(1.5, dtype=minidl.float64, requires_grad=True)
+y = minidl.tensor(-0.5, dtype=minidl.float64, requires_grad=True)
+with minidl.inspect.trace():
+    loss = (x * y + minidl.sin(x)) ** 2
+parts = minidl.inspect.provenance(loss, x)
+print(parts)
+assert parts.count == 2
+assert math.isclose(sum(path.contribution for path in parts.paths), -0.212481, rel_tol=1e-5)
 
 # %% [markdown]
 # ### A NaN that was not there
@@ -225,8 +245,11 @@ except minidl.autograd.GradcheckError as error:
 
 # %%
 kink = minidl.zeros(1, dtype=minidl.float64, requires_grad=True)
-print("at the kink:", minidl.autograd.gradcheck(minidl.relu, kink, raise_exception=False))
-print("next to it: ", minidl.autograd.gradcheck(minidl.relu, (kink + 0.1).detach().requires_grad_()))
+print("gradcheck at the kink:", minidl.autograd.gradcheck(minidl.relu, kink, raise_exception=False))
+print("gradcheck next to it: ", minidl.autograd.gradcheck(minidl.relu, (kink + 0.1).detach().requires_grad_()))
+with minidl.inspect.trace():
+    loss = (minidl.relu(kink) + 3 * kink).sum()
+print(minidl.inspect.provenance(loss, kink, 0))
 
 # %% [markdown]
 # ## 3. An experiment that can fail: learning with a random gradient
