@@ -167,6 +167,8 @@ class gradient_flow:
             _lines(panel, getattr(self, name), titles[name], log=name in ("gradient_norms", "update_ratios"))
             if name == "update_ratios":
                 panel.axhline(1e-3, color="grey", linestyle=":")
+            if name in ("dead", "saturated"):
+                panel.set_ylim(-0.02, 1.02)
         panels[-1].set_xlabel("step")
         return panels[0].figure
 

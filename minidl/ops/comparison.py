@@ -6,7 +6,7 @@ from typing import Any
 
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import only_tensors, promote
+from minidl.ops.common import broadcast_shapes, only_tensors, promote
 from minidl.ops.elementwise import binary
 from minidl.tensor import raw
 
@@ -197,6 +197,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not tolerance >= 0:
             raise RuntimeError(f"isclose(): {name} must be greater than or equal to zero, but got {tolerance}")
+    broadcast_shapes("isclose", input, other)
     return apply(IsClose(rtol, atol, equal_nan), input, other)
 
 

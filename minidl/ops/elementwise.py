@@ -282,6 +282,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
             raise RuntimeError(f"lerp(): expected dtype {input.dtype} for `{what}` but got dtype {x.dtype}")
     operands = promote("lerp", input, end, weight)
     refuse_kinds("lerp", "iub", operands[0] if hasattr(weight, "dtype") else input)
+    broadcast_shapes("lerp", *operands)
     return apply(Lerp(), *operands)
 
 

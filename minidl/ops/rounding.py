@@ -431,6 +431,7 @@ def heaviside(input: Any, values: Any) -> Any:
         raise RuntimeError(
             f"heaviside(): both tensors must have one dtype, got {input.dtype} and {values.dtype}; convert one with .to()"
         )
+    broadcast_shapes("heaviside", input, values)
     return apply(Heaviside(), input, values)
 
 
