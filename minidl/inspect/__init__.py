@@ -14,6 +14,7 @@ from minidl.inspect.nan import NanReport, why_nan
 from minidl.inspect.nodes import Nodes, Op, Value, read
 from minidl.inspect.outputs import Activations, Filters, Saliency, activations, filters, saliency
 from minidl.inspect.peak import measure
+from minidl.inspect.provenance import Provenance, provenance
 from minidl.inspect.quiz import Quiz, quiz
 from minidl.inspect.race import race
 from minidl.inspect.recording import Recording, Step, backward
@@ -34,6 +35,7 @@ __all__ = [
     "NanReport",
     "Nodes",
     "Op",
+    "Provenance",
     "Quiz",
     "Recording",
     "Saliency",
@@ -54,6 +56,7 @@ __all__ = [
     "loss_surface",
     "measure",
     "memory",
+    "provenance",
     "quiz",
     "race",
     "read",

@@ -14,7 +14,7 @@ from minidl.ops.rounding import Abs, Relu
 from minidl.ops.transcendental import OfInput, OfOutput, Rsqrt, Sigmoid
 
 if TYPE_CHECKING:
-    from minidl.inspect.recording import Added, Gradient, Local, Step
+    from minidl.inspect.steps import Added, Gradient, Local, Step
 
 FEW = 12  # numbers that are written out
 _BOOKKEEPING = ("shape", "count", "n")  # settings that repeat what the shapes say

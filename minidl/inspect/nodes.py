@@ -7,7 +7,6 @@ for op in nodes.ops:                              # in the order in which they r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from minidl import backends, dtypes
 from minidl.autograd.tape import Operator
+from minidl.inspect.labels import formula_of, label_of, settings_of
 from minidl.inspect.trace import Line, Note, Seen, seen, users_frames
 from minidl.nn.module import Module
 from minidl.tensor import Tensor
@@ -255,63 +255,3 @@ def _name_parameters(found: dict[Any, str], prefix: str, module: Module) -> None
     taken = set(found.values())
     for name, parameter in module.named_parameters():
         _name(found, f"{prefix}.{name}" if name in taken and prefix else name, parameter)
-
-
-# --------------------------------------------------------------------------------------------------------- operators
-
-_LABELS = {
-    "MatMul": "matmul",
-    "LogSumExp": "logsumexp",
-    "LogAddExp": "logaddexp",
-    "LogCumsumExp": "logcumsumexp",
-    "PRelu": "prelu",
-    "SlogDet": "slogdet",
-    "QR": "qr",
-    "SVD": "svd",
-    "CTC": "ctc_loss",
-    "RnnLayer": "rnn",
-    "GruLayer": "gru",
-    "LstmLayer": "lstm",
-    "Convolution": "conv",
-    "SquaredError": "squared_error",
-    "Where": "where",
-}
-
-
-def label_of(operator: Operator) -> str:
-    """A short name in small letters: "log_softmax"."""
-    name = operator.name
-    return _LABELS.get(name) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).strip("_").lower()
-
-
-def formula_of(operator: Operator) -> str:
-    """What the operator computes and how its gradient is computed: the first paragraph of its docstring."""
-    source = getattr(operator, "function", None)
-    documented = source if isinstance(source, type) else type(operator)
-    paragraph = (documented.__doc__ or "").strip().split("\n\n")[0]
-    text = re.sub(r"\s*See minidl_kernels\.[\w.]+", "", " ".join(paragraph.split()))
-    text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
-    return text.rstrip(".").replace(";  ", "; ").replace("; ", ";  ")
-
-
-def settings_of(operator: Operator) -> dict[str, Any]:
-    """The settings that are numbers, words, or sequences of them."""
-    found = {name: _plain(value) for name, value in operator.__dict__.items() if not name.startswith("_")}
-    return {name: value for name, value in found.items() if value is not _OTHER and name not in ("seen", "called_at")}
-
-
-_OTHER = object()
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, slice):
-        start, stop, step = ("" if part is None else str(part) for part in (value.start, value.stop, value.step))
-        return f"{start}:{stop}" + (f":{step}" if step else "")
-    if value is ...:
-        return "..."
-    if isinstance(value, (tuple, list)):
-        parts = [_plain(part) for part in value]
-        return _OTHER if any(part is _OTHER for part in parts) else tuple(parts)
-    return str(value) if isinstance(value, (dtypes.dtype, backends.device)) else _OTHER

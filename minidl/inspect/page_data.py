@@ -9,7 +9,8 @@ from minidl.inspect.quiz import questions
 
 if TYPE_CHECKING:
     from minidl.inspect.nodes import Nodes, Op, Value
-    from minidl.inspect.recording import Gradient, Recording, Step
+    from minidl.inspect.recording import Recording
+    from minidl.inspect.steps import Gradient, Step
 
 
 def as_dict(recording: Recording) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from minidl.inspect import explain
-from minidl.inspect.recording import Local, Recording, Step
+from minidl.inspect.recording import Recording
+from minidl.inspect.steps import Local, Step
 
 KINDS = ("shape", "sign", "value")
 SIGNS = ("negative", "zero", "positive")

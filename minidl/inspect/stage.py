@@ -12,7 +12,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from minidl.inspect import digest, explain, heat
-from minidl.inspect.recording import Gradient, Recording, Step
+from minidl.inspect.recording import Recording
+from minidl.inspect.steps import Gradient, Step
 from minidl.inspect.trace import Line
 
 AROUND = 2  # lines of source before and after

@@ -18,7 +18,8 @@ from minidl.autograd import on_backward
 from minidl.autograd.tape import Pass
 from minidl.inspect import keys, stage
 from minidl.inspect.quiz import Quiz
-from minidl.inspect.recording import RecordedPass, Recording, Step
+from minidl.inspect.recording import RecordedPass, Recording
+from minidl.inspect.steps import Step
 from minidl.inspect.trace import KEEP, trace
 
 HELP = """\

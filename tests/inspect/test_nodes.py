@@ -9,7 +9,7 @@ import pytest
 
 import minidl
 from minidl import inspect, nn
-from minidl.inspect.nodes import formula_of, label_of
+from minidl.inspect.labels import formula_of, label_of
 
 
 def test_a_small_graph():
