@@ -22,7 +22,7 @@ from minidl import dtypes
 from minidl.tensor import Tensor, wrap
 from minidl.utils.files import atomic_write
 
-__all__ = ["load", "load_file", "save", "save_file"]
+__all__ = ["load", "load_file", "load_metadata", "save", "save_file"]
 
 _STRUCTURE = "minidl.structure"
 
@@ -93,6 +93,11 @@ def save_file(tensors: Mapping[str, Any], path: str | os.PathLike, metadata: dic
 def load_file(path: str | os.PathLike) -> dict[str, Tensor]:
     """The tensors of a safetensors file by name. Errors as :func:`load`."""
     return {name: wrap(array) for name, array in _read(path)[0].items()}
+
+
+def load_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """The text by name that :func:`save_file` was given beside the tensors. Errors as :func:`load`."""
+    return _read(path)[1]
 
 
 # ---------------------------------------------------------------------------------------------------------- structure

@@ -38,6 +38,7 @@ Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
 Vocabulary = Annotated[int, typer.Option(min=257, help="Tokens of the byte-pair encoding, which is trained first.")]
 Part = Annotated[float, typer.Option(min=0, max=1, help="How much of the text to train on: 0.5: its first half.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")]
+Wandb = Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")]
 
 
 @train.command("charlm")
@@ -52,6 +53,7 @@ def train_charlm(
     dropout: Dropout = 0.0,
     part: Part = 1.0,
     tensorboard: Board = False,
+    wandb: Wandb = False,
     seed: Seed = 0,
     name: Name = None,
     resume: Resume = False,
@@ -65,7 +67,7 @@ def train_charlm(
     tokenizer = CharTokenizer.of(training, least=100)
     trainer = _train(
         model.value, data.value, tokenizer, training, validation, {"dropout": dropout}, length, part=part,
-        epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, seed=seed,
+        epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, wandb=wandb, seed=seed,
         folder=runs_dir / (name or f"{data.value}-{model.value}"), resume=resume,
     )  # fmt: skip
     _write(trainer, tokenizer, "\n")
@@ -86,6 +88,7 @@ def train_gpt(
     dropout: Dropout = 0.0,
     part: Part = 1.0,
     tensorboard: Board = False,
+    wandb: Wandb = False,
     seed: Seed = 0,
     name: Name = None,
     resume: Resume = False,
@@ -97,7 +100,7 @@ def train_gpt(
     settings = {"width": width, "layers": layers, "heads": heads, "dropout": dropout}
     trainer = _train(
         "gpt", data.value, tokenizer, training, validation, settings, length, part=part,
-        epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, seed=seed,
+        epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, wandb=wandb, seed=seed,
         folder=runs_dir / (name or f"{data.value}-gpt-{vocabulary}"), resume=resume,
     )  # fmt: skip
     _write(trainer, tokenizer, "\n")
@@ -118,6 +121,7 @@ def train_bert(
     dropout: Dropout = 0.0,
     part: Part = 1.0,
     tensorboard: Board = False,
+    wandb: Wandb = False,
     seed: Seed = 0,
     name: Name = None,
     resume: Resume = False,
@@ -129,7 +133,7 @@ def train_bert(
     settings = {"width": width, "layers": layers, "heads": heads, "dropout": dropout}
     _train(
         "bert", data.value, tokenizer, training, validation, settings, length, part=part,
-        epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, seed=seed,
+        epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, wandb=wandb, seed=seed,
         folder=runs_dir / (name or f"{data.value}-bert-{vocabulary}"), resume=resume,
     )  # fmt: skip
 
@@ -225,8 +229,8 @@ def _byte_pairs(data: str, vocabulary: int, part: float) -> tuple[Any, str, str]
 
 def _train(
     kind: str, data: str, tokenizer: Any, training: str, validation: str, settings: dict[str, Any], length: int,
-    *, part: float, epochs: int | None, batch_size: int | None, lr: float | None, tensorboard: bool, seed: int,
-    folder: Path, resume: bool,
+    *, part: float, epochs: int | None, batch_size: int | None, lr: float | None, tensorboard: bool, wandb: bool,
+    seed: int, folder: Path, resume: bool,
 ) -> Any:  # fmt: skip
     """Train a language model on a text, and say what it reached beside what counting reaches."""
     from minidl import random
@@ -243,7 +247,7 @@ def _train(
     trainer = language.make_trainer(
         network, model, recipe, tokens, held_out, length=length, folder=folder,
         mask=tokenizer.special[language.MASK] if kind == "bert" else None,
-        callbacks=usual_callbacks(0, tensorboard, False, unit="texts"),
+        callbacks=usual_callbacks(0, tensorboard, wandb, unit="texts"),
         settings={"data": data, "part": part, "seed": seed, "kind": kind, "vocabulary": tokenizer.vocab_size, **settings},
     )  # fmt: skip
     begin(trainer, resume)

@@ -18,6 +18,7 @@ from minidl.cli.training import begin, fit, usual_callbacks
 Epochs = Annotated[int | None, typer.Option(min=1, help="How often to go through the texts, in all.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same bits.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")]
+Wandb = Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")]
 Patience = Annotated[int, typer.Option(min=0, help="Stop after so many epochs without improvement; 0: don't.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")]
 Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
@@ -28,6 +29,7 @@ Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
 def train_sentiment(
     epochs: Epochs = None,
     tensorboard: Board = False,
+    wandb: Wandb = False,
     patience: Patience = 0,
     seed: Seed = 0,
     resume: Resume = False,
@@ -36,7 +38,7 @@ def train_sentiment(
 ) -> None:
     """Train an LSTM to say whether a sentence of a film review is positive or negative."""
     training, test, _ = _sentiment()
-    _train("sentiment", training, test, epochs, tensorboard, patience, seed, resume, runs_dir)
+    _train("sentiment", training, test, epochs, tensorboard, wandb, patience, seed, resume, runs_dir)
 
 
 @train.command("topics")
@@ -44,6 +46,7 @@ def train_sentiment(
 def train_topics(
     epochs: Epochs = None,
     tensorboard: Board = False,
+    wandb: Wandb = False,
     patience: Patience = 0,
     seed: Seed = 0,
     resume: Resume = False,
@@ -53,7 +56,7 @@ def train_topics(
     """Train an LSTM to say which of eight topics a saying is about."""
     from minidl.data.text import topics
 
-    _train("topics", topics("train"), topics("test"), epochs, tensorboard, patience, seed, resume, runs_dir)
+    _train("topics", topics("train"), topics("test"), epochs, tensorboard, wandb, patience, seed, resume, runs_dir)
 
 
 @app.command("finetune")
@@ -132,8 +135,8 @@ def _sentiment() -> tuple[Any, Any, Any]:
 
 
 def _train(
-    name: str, training: Any, test: Any, epochs: int | None, tensorboard: bool, patience: int, seed: int, resume: bool,
-    runs_dir: Path,
+    name: str, training: Any, test: Any, epochs: int | None, tensorboard: bool, wandb: bool, patience: int, seed: int,
+    resume: bool, runs_dir: Path,
 ) -> None:  # fmt: skip
     from minidl import random
     from minidl.train import classification, language
@@ -149,7 +152,7 @@ def _train(
     parts = [classification.encode(part, tokenizer, recipe.max_length) for part in (training, test)]
     trainer = classification.make_trainer(
         model, recipe, parts[0], parts[1], padding, folder=folder,
-        callbacks=usual_callbacks(patience, tensorboard, False, unit="texts"), settings={"data": name, "seed": seed},
+        callbacks=usual_callbacks(patience, tensorboard, wandb, unit="texts"), settings={"data": name, "seed": seed},
     )  # fmt: skip
     begin(trainer, resume)
     language.save_run(folder, network, tokenizer)

@@ -38,6 +38,7 @@ def train_translate(
     dropout: Annotated[float | None, typer.Option(min=0, max=1, help="Of states and attention.")] = None,
     beams: Beams = 4,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
     name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
@@ -66,7 +67,7 @@ def train_translate(
         translation.Pairs(parts["train"].samples, tokenizer),
         translation.Pairs(parts["validation"].samples, tokenizer),
         folder=folder,
-        callbacks=usual_callbacks(0, tensorboard, False, unit="pairs"),
+        callbacks=usual_callbacks(0, tensorboard, wandb, unit="pairs"),
         settings={"data": data.value, "seed": seed},
     )
     begin(trainer, resume)

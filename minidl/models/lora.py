@@ -145,15 +145,17 @@ def merge_adapters(model: nn.Module) -> nn.Module:
 def save_adapters(model: nn.Module, path: str | os.PathLike) -> None:
     """Write what is trained, and nothing else: adapters, and the modules trained beside them."""
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    serialization.save_file(trained, path)
+    scalings = {name: f"{adapter.scaling:g}" for name, adapter in adapters(model).items()}
+    serialization.save_file(trained, path, scalings)
 
 
 def load_adapters(model: nn.Module, path: str | os.PathLike) -> None:
     """Read what :func:`save_adapters` wrote into a model with the same adapters. Nothing is changed if it does not fit.
 
     Raises:
-        RuntimeError: names or shapes that differ; the message lists them.
+        RuntimeError: names, shapes or scalings that differ; the message lists them.
     """
+    scalings = serialization.load_metadata(path)
     saved, ours = serialization.load_file(path), {n: p for n, p in model.named_parameters() if p.requires_grad}
     wrong = [f"{name} is missing" for name in ours if name not in saved]
     wrong += [f"{name} is not trained in this model" for name in saved if name not in ours]
@@ -161,6 +163,11 @@ def load_adapters(model: nn.Module, path: str | os.PathLike) -> None:
         f"{name} is {list(saved[name].shape)}, here {list(p.shape)}"
         for name, p in ours.items()
         if name in saved and saved[name].shape != p.shape
+    ]
+    wrong += [
+        f"{name} is scaled by {scalings[name]}, here by {adapter.scaling:g}"
+        for name, adapter in adapters(model).items()
+        if name in scalings and scalings[name] != f"{adapter.scaling:g}"
     ]
     if wrong:
         raise RuntimeError(f"{path} does not fit the adapters of this model: {'; '.join(wrong)}")

@@ -105,6 +105,8 @@ def test_adapters_travel_on_their_own(tmp_path):
     with pytest.raises(RuntimeError, match=r"does not fit .*lora_A is \[3, 12\], here \[2, 12\]"):
         lora.load_adapters(other, tmp_path / "adapters.safetensors")
     np.testing.assert_array_equal(other(tokens()).numpy(force=True), before)
+    with pytest.raises(RuntimeError, match=r"query is scaled by 5\.33333, here by 1"):
+        lora.load_adapters(lora.add_adapters(classifier(), rank=3, alpha=3.0), tmp_path / "adapters.safetensors")
     with pytest.raises(RuntimeError, match="lora_E is missing"):
         lora.load_adapters(
             lora.add_adapters(classifier(), lora.AdaLoRALinear, rank=3), tmp_path / "adapters.safetensors"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from minidl.train.averaging import EMA
 from minidl.train.limits import ClipGradients, EarlyStopping
 from minidl.train.recipes import Recipe, make_optimizer, make_trainer, recipe_of
 from minidl.train.schedules import decay_groups, warmup_cosine
-from minidl.train.tracking import TensorBoard
+from minidl.train.tracking import TensorBoard, WeightsAndBiases
 
 
 def data(n=48):
@@ -138,6 +140,31 @@ def test_event_files_are_read_back_by_tensorboard(tmp_path):
     assert [e.step for e in events.Scalars("step/loss")] == list(range(2, 19, 2))
     with pytest.raises(ValueError, match="give it one"):
         trainer(network(), callbacks=[TensorBoard()]).fit(1)
+
+
+def test_weights_and_biases_is_told_every_epoch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install wandb"):
+        WeightsAndBiases()
+    told = []
+
+    class Run:
+        def log(self, row, step):
+            told.append((step, row))
+
+        def finish(self):
+            told.append("finished")
+
+    def init(**settings):
+        told.append(settings)
+        return Run()
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
+    run = trainer(network(), callbacks=[WeightsAndBiases(project="letters", mode="offline")])
+    run.settings = {"lr": 0.1}
+    run.fit(2)
+    assert told[0] == {"config": {"lr": 0.1}, "project": "letters", "mode": "offline"}
+    assert told[1:] == [(6, run.history[0]), (12, run.history[1]), "finished"]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
