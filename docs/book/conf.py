@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,12 +41,11 @@ nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # signatures already say them
 autodoc_default_options = {"members": True, "show-inheritance": True}
-autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = "minidl"
-html_static_path = ["_static"]
 html_show_sourcelink = False
 html_copy_source = False
 html_show_search_summary = False  # it would fetch pages, which a browser refuses to do from a file
@@ -63,10 +63,11 @@ mathjax_path = "mathjax.js"
 mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local"}}
 
 
-def setup(app):
-    import shutil
+def _put_mathjax(app, error):
+    if error is None and app.builder.format == "html":
+        shutil.copyfile(_mathjax(), Path(app.outdir) / "_static" / "mathjax.js")
 
-    static = Path(app.srcdir) / "_static"
-    static.mkdir(exist_ok=True)
-    shutil.copyfile(_mathjax(), static / "mathjax.js")
+
+def setup(app):
+    app.connect("build-finished", _put_mathjax)
     app.connect("autodoc-process-docstring", docstrings.process, priority=400)  # before napoleon

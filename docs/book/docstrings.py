@@ -1,4 +1,4 @@
-"""Docstrings made fit for reStructuredText: |x|, 2**n and x_ stand for themselves outside code and references."""
+"""Docstrings made fit for reStructuredText: what only looks like markup stands for itself, and indented blocks are code."""
 
 from __future__ import annotations
 
@@ -6,27 +6,44 @@ import re
 
 # What is markup and stays: literals, roles with their text, strong and emphasised words, links.
 _MARKUP = re.compile(
-    r"(``.+?``|:[\w:+-]+:`[^`]+`|`[^`]+`_{1,2}|\*\*[^*\s][^*]*[^*\s]\*\*(?!\w)|(?<![\w*])\*\w[^*]*\w\*(?![\w*]))"
+    r"(``.+?``|:[\w:+-]+:`[^`]+`|`[^`]+`_{1,2}|\*\*[^*\s][^*]*[^*\s]\*\*(?!\w)|(?<![\w*])\*\w[^*]*\w\*(?![\w*]))",
+    re.DOTALL,
 )
+_SECTIONS = {"Args", "Arguments", "Attributes", "Example", "Examples", "Note", "Raises", "Returns", "Yields", "Warning"}
 
 
 def process(app, what, name, obj, options, lines):
-    """Sphinx's event ``autodoc-process-docstring``: escape what only looks like markup, line by line."""
-    code = False
-    previous_blank = True
-    for i, line in enumerate(lines):
-        if code and line.strip() and not line.startswith(" "):
-            code = False
-        if not code and not line.lstrip().startswith((">>>", "...")):
-            lines[i] = _escaped(line)
-        if line.rstrip().endswith("::"):
-            code = True
-        previous_blank = not line.strip()
-    del previous_blank
+    """Sphinx's event ``autodoc-process-docstring``, in place and before napoleon reads the sections."""
+    made: list[str] = []
+    paragraph: list[str] = []
+
+    def finish():
+        made.extend(_escaped("\n".join(paragraph)).split("\n") if paragraph else [])
+        paragraph.clear()
+
+    state = "text"  # or "section" (Args: and its like, which napoleon reads) or "code"
+    for line in lines:
+        if line.strip() and not line.startswith(" "):
+            if state == "code":
+                made.append("")
+            state = "section" if line.rstrip().endswith(":") and line.rstrip()[:-1] in _SECTIONS else "text"
+        elif line.startswith("    ") and state == "text":
+            finish()
+            state = "code"
+            while made and not made[-1].strip():
+                made.pop()
+            made.extend([""] if made and made[-1].endswith("::") else ["", "::", ""])
+        if state == "code" or not line.strip() or line.lstrip().startswith((">>>", "...")):
+            finish()
+            made.append(line)
+        else:
+            paragraph.append(line)
+    finish()
+    lines[:] = made
 
 
-def _escaped(line: str) -> str:
-    parts = _MARKUP.split(line)
+def _escaped(text: str) -> str:
+    parts = _MARKUP.split(text)
     return "".join(part if i % 2 else _plain(part) for i, part in enumerate(parts))
 
 
@@ -34,4 +51,4 @@ def _plain(text: str) -> str:
     text = text.replace("|", r"\|")
     text = re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", text)  # name_ would be a reference
     text = re.sub(r"(?<!^)\*|(?<=\S)\*|\*(?=\S)", r"\\*", text)
-    return re.sub(r"`(?=[^`]*$)", r"\\`", text) if text.count("`") % 2 else text
+    return text.replace("``", r"\`\`") if text.count("``") % 2 else text

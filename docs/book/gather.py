@@ -43,21 +43,17 @@ def cells_for_book(chapter: Chapter) -> list[Cell]:
     """The chapter's cells as the book shows them: exercises open, hints and solutions behind titles that open on a click."""
     cells: list[Cell] = []
     hints: dict[str, int] = {}
-    last = {
-        name: [c for c in chapter.cells if c.exercise == name and c.role not in ("wrong", "check")][-1]
-        for name in chapter.exercises
-    }
-    for cell in chapter.cells:
+    shown = [c for c in chapter.cells if c.role not in ("wrong", "check")]
+    last = {c.exercise: c for c in shown if c.exercise}
+    for cell in shown:
         name = cell.exercise
-        if cell.role in ("wrong", "check"):
-            continue
         if cell.role == "hint":
             hints[name] = hints.get(name, 0) + 1
             cells.append(Cell("markdown", dropdown(f"Hint {hints[name]}", cell.source)))
         elif cell.role == "exercise" and cell.kind == "code":
             cells.append(Cell("code", without_solution(cell.source, name)))
         else:
-            cells.append(Cell(cell.kind, cell.source))
+            cells.append(Cell(cell.kind, re.sub(r"\((\d\d_\w+)\.py\)", r"(\1.ipynb)", cell.source)))
         if name and cell is last[name]:
             code = "\n\n".join(solution_only(c.source) for c in chapter.exercises[name].code)
             cells.append(Cell("markdown", dropdown("A solution", f"```python\n{code}\n```")))
@@ -119,11 +115,8 @@ def text_of(notebook) -> str:
 
 def other_pages() -> dict[str, str | bytes]:
     """The pages of docs/, of the kernels and of the notation, with links that lead within the book."""
-    sources = {
-        f"docs/{p.relative_to(ROOT / 'docs')}": p
-        for p in sorted((ROOT / "docs").glob("**/*.md"))
-        if HERE not in p.parents
-    }
+    docs = [p for p in sorted((ROOT / "docs").rglob("*")) if HERE not in p.parents]
+    sources = {f"docs/{p.relative_to(ROOT / 'docs')}": p for p in docs if p.suffix == ".md"}
     sources |= {
         "docs/kernels.md": ROOT / "kernels" / "README.md",
         "docs/changelog.md": ROOT / "CHANGELOG.md",
@@ -134,9 +127,9 @@ def other_pages() -> dict[str, str | bytes]:
     sources = {page: path for page, path in sources.items() if path.is_file()}
     homes = {path.resolve(): page for page, path in sources.items()}
     pages: dict[str, str | bytes] = {page: relinked(path, page, homes) for page, path in sources.items()}
-    for path in sorted((ROOT / "docs").rglob("*")):
-        if path.suffix in (".png", ".svg", ".html") and HERE not in path.parents:
-            pages[f"docs/{path.relative_to(ROOT / 'docs')}"] = path.read_bytes()
+    pages |= {
+        f"docs/{p.relative_to(ROOT / 'docs')}": p.read_bytes() for p in docs if p.suffix in (".png", ".svg", ".html")
+    }
     return pages
 
 

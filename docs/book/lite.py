@@ -30,15 +30,7 @@ def build(work: Path, html: Path, chapters: list[Chapter]) -> None:
     folder = work / "lite"
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "jupyterlite_core.app", "build", "--contents", str(notebooks)]
-    command += [
-        "--output-dir",
-        str(html / "lite"),
-        "--piplite-wheels",
-        str(wheel),
-        "--apps",
-        "lab",
-        "--no-unused-shared-packages",
-    ]
+    command += ["--output-dir", str(html / "lite"), "--piplite-wheels", str(wheel), "--apps", "lab"]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"JupyterLite could not be built:\n{(done.stdout + done.stderr)[-3000:]}")

@@ -1,4 +1,4 @@
-"""The reference: a page for each public module, its docstrings as they stand, and a page that lists what a package offers."""
+"""The reference: a page for each package, with the docstrings of its public modules as they stand."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ GATHERED = (
     "minidl.inspect",
     "minidl.models",
 )
+SECOND_LEVEL = ("minidl.nn.functional", "minidl.nn.modules", "minidl.optim.lr_scheduler", "minidl.data.text")
+START = """# Reference
+
+A page for each package, from its docstrings. What a package gathers (`minidl.relu`, `minidl.nn.Linear`) is listed on its
+page, with links to where it is described.
+
+"""
 
 
 def module_names() -> list[str]:
@@ -32,48 +39,41 @@ def module_names() -> list[str]:
     return [*names, *(n for room in rooms for n in (f"minidl_kernels.{room}", f"minidl_kernels.{room}.with_numpy"))]
 
 
+def page_of(module: str) -> str:
+    """The page that describes a module: that of the package it belongs to."""
+    for package in SECOND_LEVEL:
+        if module == package or module.startswith(f"{package}."):
+            return package
+    return ".".join(module.split(".")[:2])
+
+
 def pages() -> dict[str, str]:
     """The text of every page of the reference by its name."""
-    names = module_names()
-    made = {f"reference/{name}.md": page(name, names) for name in names}
-    tops = [n for n in names if n.count(".") == (1 if n.startswith("minidl.") else 1) or n == "minidl"]
-    rooms = [n for n in tops if n.startswith("minidl_kernels")]
-    mine = [n for n in tops if n not in rooms]
-    made["reference/index.md"] = "\n".join(
-        [
-            "# Reference",
-            "",
-            "A page for each module, from its docstrings. What a package gathers (`minidl.relu`, `minidl.nn.Linear`) is listed on",
-            "the package's page, and described where it is defined.",
-            "",
-            "```{toctree}",
-            ":maxdepth: 1",
-            "",
-            *mine,
-            "```",
-            "",
-            "The kernels' rooms, each with its mathematics, its cost and its NumPy reference:",
-            "",
-            "```{toctree}",
-            ":maxdepth: 1",
-            "",
-            *rooms,
-            "```",
-            "",
-        ]
+    groups: dict[str, list[str]] = {}
+    for name in module_names():
+        groups.setdefault(page_of(name), []).append(name)
+    made = {f"reference/{title}.md": page(title, names) for title, names in groups.items()}
+    rooms = [n for n in groups if n.startswith("minidl_kernels")]
+    lists = (
+        ("minidl", [n for n in groups if n not in rooms]),
+        ("Kernels: the mathematics, the cost, the NumPy code", rooms),
     )
+    trees = "\n".join(
+        f"```{{toctree}}\n:maxdepth: 1\n:caption: {title}\n\n" + "\n".join(ns) + "\n```\n" for title, ns in lists
+    )
+    made["reference/index.md"] = START + trees
     return made
 
 
-def page(name: str, names: list[str]) -> str:
-    """One module's page: what it gathers, its own functions and classes, and the modules below it."""
-    module = importlib.import_module(name)
-    below = [n for n in names if n.rpartition(".")[0] == name] if name != "minidl" else []
-    lines = [f"# `{name}`", "", "```{eval-rst}", f".. automodule:: {name}", "```", ""]
-    if name in GATHERED:
-        lines += ["## What it offers", "", *offered(module), ""]
-    if below:
-        lines += ["## Its modules", "", "```{toctree}", ":maxdepth: 1", "", *below, "```", ""]
+def page(title: str, names: list[str]) -> str:
+    """A package's page: what it gathers, then its modules, each with its own functions and classes."""
+    lines = [f"# {title}", ""]
+    for name in names:
+        module = importlib.import_module(name)
+        lines += [f"## {name}", ""] if name != title else []
+        lines += ["```{eval-rst}", f".. automodule:: {name}", "   :ignore-module-all:", "```", ""]
+        if name in GATHERED:
+            lines += ["### What it offers" if name != title else "## What it offers", "", *offered(module), ""]
     return "\n".join(lines)
 
 
@@ -90,6 +90,7 @@ def offered(module: ModuleType) -> list[str]:
         ):
             continue
         first = (inspect.getdoc(value) or "").split("\n")[0].replace("``", "`").replace("*", r"\*").replace("$", r"\$")
-        first = first.replace(":func:", "").replace(":class:", "").replace(":meth:", "").replace(":mod:", "")
-        lines.append(f"- `{name}` ([{home}]({home}.md)): {first}")
+        for role in (":func:", ":class:", ":meth:", ":mod:", ":attr:"):
+            first = first.replace(role, "")
+        lines.append(f"- {{py:obj}}`{name} <{home}.{value.__name__}>`: {first}")
     return lines
