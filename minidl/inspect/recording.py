@@ -157,6 +157,11 @@ class Recording(Sequence[Step]):
 
     # ------------------------------------------------------------------------------------------------------- writing
 
+    def _repr_html_(self) -> str:
+        from minidl.inspect.notebook import as_html
+
+        return as_html(self)
+
     def to_json(self) -> dict[str, Any]:
         """The recording as a dict that ``json.dumps`` takes: what the page plays."""
         from minidl.inspect.page_data import as_dict
