@@ -177,13 +177,17 @@ class Blocks:
     def kept(self, piece: tuple, rows: slice, last: int) -> Any:
         """What dropout multiplies the probabilities (heads, rows, keys) of a block by."""
         xp, heads = self.xp, self.groups * self.each
+        groups, count = range(*piece[1].indices(self.groups)), rows.stop - rows.start
+        ours = range(groups[0] * self.each, (groups[-1] + 1) * self.each)
+        # Of whole heads the numbers follow one another: they are drawn at once. Of some rows they don't.
+        runs = [ours] if count == self.queries else [range(h, h + 1) for h in ours]
         numbers = []
         for b in range(*piece[0].indices(self.batch)):
-            groups = range(*piece[1].indices(self.groups))
-            for h in range(groups[0] * self.each, (groups[-1] + 1) * self.each):
-                first, count = ((b * heads + h) * self.queries + rows.start) * self.keys, rows.stop - rows.start
-                numbers.append(uniform(first, count * self.keys, self.seed, xp).reshape(count, self.keys)[:, :last])
-        return (xp.stack(numbers) >= np.float32(self.p)) * self.wide.type(1 / (1 - self.p) if self.p < 1 else 0)
+            for run in runs:
+                first = ((b * heads + run[0]) * self.queries + rows.start) * self.keys
+                drawn = uniform(first, len(run) * count * self.keys, self.seed, xp)
+                numbers.append(drawn.reshape(len(run), count, self.keys)[..., :last])
+        return (xp.concatenate(numbers) >= np.float32(self.p)) * self.wide.type(1 / (1 - self.p) if self.p < 1 else 0)
 
 
 def longer(keys: int) -> int:
