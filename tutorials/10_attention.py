@@ -32,7 +32,8 @@ minidl.set_num_threads(1)  # the arrays are small: one thread is quickest
 # takes the value whose key fits best. A soft one takes all of them, each with a weight, and the weights come from the
 # softmax that has made probabilities of scores since chapter 3:
 #
-# $$\mathbf{s} = K\mathbf{q} \cdot \alpha, \qquad p_j = \frac{e^{s_j}}{\sum_k e^{s_k}}, \qquad \mathbf{o} = \sum_j p_j \mathbf{v}_j,$$
+# $$\mathbf{s} = \alpha K\mathbf{q}, \qquad p_j = \frac{e^{s_j}}{\sum_k e^{s_k}},
+# \qquad \mathbf{o} = \sum_j p_j \mathbf{v}_j,$$
 #
 # and for $T$ queries at once, the rows of $Q$ $(T, d)$, with a softmax over each row:
 #
@@ -49,7 +50,7 @@ def softmax(s):
 
 
 # %%
-keys = np.array([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]])  # cat, stone, lion
+keys = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])  # cat, stone, lion
 values = np.array([[4.0], [0.0], [4.5]])  # legs, or so
 query = np.array([[0.9, 0.3]])
 for alpha in (0.0, 1.0, 10.0, 1000.0):
@@ -62,10 +63,12 @@ for alpha in (0.0, 1.0, 10.0, 1000.0):
 # With scale 1000 the lookup is exact and cannot learn; to see why, we need the softmax's derivative. From
 # $\ln p_i = s_i - \ln \sum_k e^{s_k}$
 #
-# $$\frac{\partial \ln p_i}{\partial s_j} = [\,i = j\,] - p_j \quad\Longrightarrow\quad J_{ij} = \frac{\partial p_i}{\partial s_j} = p_i \left([\,i = j\,] - p_j\right),
+# $$\frac{\partial \ln p_i}{\partial s_j} = [\,i = j\,] - p_j \quad\Longrightarrow\quad
+# J_{ij} = \frac{\partial p_i}{\partial s_j} = p_i \left([\,i = j\,] - p_j\right),
 # \qquad J = \operatorname{diag}(\mathbf{p}) - \mathbf{p}\mathbf{p}^\top,$$
 #
-# $$\bar{\mathbf{s}} = J^\top \bar{\mathbf{p}} = \mathbf{p} \odot \left(\bar{\mathbf{p}} - \mathbf{p}^\top \bar{\mathbf{p}}\right).$$
+# $$\bar{\mathbf{s}} = J^\top \bar{\mathbf{p}}
+# = \mathbf{p} \odot \left(\bar{\mathbf{p}} - \mathbf{p}^\top \bar{\mathbf{p}}\right).$$
 #
 # In words: a score is pushed up if its weight would do better than the average under the present weights. If one
 # weight is 1 and the rest are 0, then it *is* the average, and every entry of $J$ is 0. A lookup that is sure of
@@ -76,8 +79,8 @@ for alpha in (0.0, 1.0, 10.0, 1000.0):
 #
 # $$\operatorname{Var}[\mathbf{q}^\top \mathbf{k}] = d .$$
 #
-# With $d = 64$ scores scatter with a standard deviation of 8; the largest of sixteen is typically about 5 above the
-# second, and $e^5 = 150$. So we choose $\alpha = 1/\sqrt{d}$, which makes the variance 1 for every $d$. That is all
+# With $d = 64$ scores scatter with a standard deviation of 8; the largest of sixteen is typically about 4 above the
+# second, and $e^4 = 55$. So we choose $\alpha = 1/\sqrt{d}$, which makes the variance 1 for every $d$. That is all
 # there is to the famous scale.
 #
 # ## An experiment that can fail: with and without the scale
@@ -113,12 +116,12 @@ assert 3 < fall < 5.5
 # Three products and a softmax. $O = PV$ and $S = \alpha QK^\top$ are matrix products, whose rules are those of a
 # linear layer, and the middle is the line derived above, row by row:
 #
-# $$\bar{V} = P^\top \bar{O}, \qquad \bar{P} = \bar{O} V^\top, \qquad \bar{S} = P \odot \left(\bar{P} - \operatorname{rowsum}(P \odot \bar{P})\right),
+# $$\bar{V} = P^\top \bar{O}, \qquad \bar{P} = \bar{O} V^\top, \qquad
+# \bar{S} = P \odot \left(\bar{P} - \operatorname{rowsum}(P \odot \bar{P})\right),
 # \qquad \bar{Q} = \alpha \bar{S} K, \qquad \bar{K} = \alpha \bar{S}^\top Q .$$
 #
-# One observation for later:
-# $\operatorname{rowsum}(P \odot \bar{P}) = \operatorname{rowsum}(P \odot \bar{O}V^\top) = \operatorname{rowsum}(O \odot \bar{O})$,
-# since $\sum_j p_j\, \bar{\mathbf{o}}^\top \mathbf{v}_j = \bar{\mathbf{o}}^\top \mathbf{o}$. It needs no $T \times S$
+# One observation for later: $\operatorname{rowsum}(P \odot \bar{P}) = \operatorname{rowsum}(O \odot \bar{O})$, since
+# $\sum_j p_j\, \bar{\mathbf{o}}^\top \mathbf{v}_j = \bar{\mathbf{o}}^\top \mathbf{o}$. It needs no $T \times S$
 # matrix; chapter 16 lives on that.
 
 # %%
@@ -358,8 +361,9 @@ def check_softmax_backward(softmax_backward):
         got = np.asarray(softmax_backward(softmax(s), g.copy()))
         assert got.shape == shape, f"the gradient should have the shape {shape}, but has {got.shape}"
         assert np.allclose(got, wanted, atol=1e-6), (
-            f"weights of shape {shape}: finite differences begin {wanted.ravel()[:4].round(5)}, yours {got.ravel()[:4].round(5)}. "
-            f"Each row should sum to 0 (adding a number to all scores changes nothing); yours sums to {got.sum(-1).ravel()[0]:.2g}."
+            f"weights of shape {shape}: finite differences begin {wanted.ravel()[:4].round(5)}, yours "
+            f"{got.ravel()[:4].round(5)}. Each row should sum to 0, since adding a number to all scores changes nothing; "
+            f"yours sums to {got.sum(-1).ravel()[0]:.2g}."
         )
 
 
@@ -431,7 +435,7 @@ def check_causal_attention(causal_attention):
         assert got.shape == wanted.shape, f"the output should have the shape {wanted.shape}, but has {got.shape}"
         first = v[:, 0]
         assert np.allclose(got[:, 0], first, atol=1e-6), (
-            f"the first place sees itself alone and should give its own value {first[0].round(3)}, but gave {got[0, 0].round(3)}"
+            f"the first place sees itself alone and should give its own value {first[0].round(3)}, not {got[0, 0].round(3)}"
         )
         assert np.allclose(got, wanted, atol=1e-6), (
             f"N = {n}, T = {t}, d = {d}: the last place should give {wanted[0, -1].round(4)}, but gave {got[0, -1].round(4)}. "
@@ -537,8 +541,8 @@ def check_attention_backward(attention_backward):
 #
 # - `torch.nn.functional.scaled_dot_product_attention` and `nn.MultiheadAttention` have the same arguments and the
 #   same trap: a boolean mask says "may be seen" in the first and "is hidden" in the second.
-# - A query that may see nothing at all gives NaN in some of PyTorch's kernels and 0 in others; minidl's operator
-#   always gives 0.
+# - For a query that may see nothing at all PyTorch's `nn.MultiheadAttention` gives NaN where the weights are asked
+#   for and a finite result where they are not; minidl's operator gives 0.
 # - PyTorch chooses among several fused kernels, which never store the $T \times S$ weights. So does minidl's
 #   operator, which computes in blocks; `need_weights=True` is slower in both, since the weights have to be made.
 #
