@@ -7,15 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
+from minidl import creation, dtypes
 from minidl.tensor import Tensor
 
 
 def small() -> Tensor:
-    """A parameter with a gradient, to try an optimiser on."""
-    parameter = Tensor(np.zeros(64, np.float32), requires_grad=True)
-    parameter.grad = Tensor(np.ones(64, np.float32))
+    """A parameter with a gradient, to try an optimiser on, where the current backend computes."""
+    parameter = creation.zeros(64, dtype=dtypes.float32).requires_grad_()
+    parameter.grad = creation.ones_like(parameter)
     return parameter
 
 

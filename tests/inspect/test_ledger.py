@@ -298,8 +298,19 @@ def test_wrong_use():
 def test_measure():
     found = inspect.measure(lambda: np.zeros(10**6, np.uint8))
     assert found.result.nbytes == 10**6
-    assert found.after == pytest.approx(10**6, rel=0.01)
-    assert inspect.measure(lambda: bool(np.zeros(10**6, np.uint8).any())).peak == pytest.approx(10**6, rel=0.01)
+    assert found.after == pytest.approx(10**6, rel=0.05)
+    assert inspect.measure(lambda: bool(np.zeros(10**6, np.uint8).any())).peak == pytest.approx(10**6, rel=0.05)
+
+
+def test_changes_in_place_and_indices():
+    x, index = minidl.randn(8, 4).requires_grad_(), minidl.tensor([0, 2])
+    y = x * 2
+    y[1:3] = x[:2].exp()
+    book = inspect.ledger(y[index].sum())
+    held = {holder.role for entry in book.entries for holder in entry.holders}
+    assert "its own index" in held
+    assert book.gradients == x.nbytes
+    assert book.peak_backward > x.nbytes
 
 
 def test_every_operator_can_be_held_to_account():
