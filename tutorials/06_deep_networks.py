@@ -73,8 +73,8 @@ for name in choose(
 # plane, seen from two directions: $u = r\cos\theta$, $v = r\cos(\theta - \varphi)$. Both are positive where
 # $\varphi - \frac{\pi}{2} < \theta < \frac{\pi}{2}$, and only there the product of the ReLUs is not 0:
 #
-# $$\mathbb{E}[\operatorname{relu}(u)\operatorname{relu}(v)]
-#   = \frac{1}{2\pi} \int_0^\infty r^3 e^{-r^2/2}\, dr \int_{\varphi - \pi/2}^{\pi/2}
+# $$\mathbb{E}[\operatorname{relu}(u)\operatorname{relu}(v)] =
+#   \frac{1}{2\pi} \int_0^\infty r^3 e^{-r^2/2}\, dr \int_{\varphi - \pi/2}^{\pi/2}
 #   \cos\theta \cos(\theta - \varphi)\, d\theta .$$
 #
 # The first integral is 2. In the second,

@@ -166,8 +166,8 @@ assert abs(measured / foretold - 1) < 0.02
 #
 # $$\frac{\partial \hat{x}_j}{\partial x_i} = \frac{1}{s}\left([\,i = j\,] - \frac1N - \frac{\hat{x}_i\hat{x}_j}{N}\right)
 # \quad\Longrightarrow\quad
-# \bar{x}_i = \frac1s\left(\hat{g}_i - \operatorname{mean}(\hat{\mathbf{g}})
-#   - \hat{x}_i \operatorname{mean}(\hat{\mathbf{g}} \odot \hat{\mathbf{x}})\right), \quad
+# \bar{x}_i = \frac1s\left(\hat{g}_i - \operatorname{mean}(\hat{\mathbf{g}}) -
+#   \hat{x}_i \operatorname{mean}(\hat{\mathbf{g}} \odot \hat{\mathbf{x}})\right), \quad
 # \hat{\mathbf{g}} = \gamma\bar{\mathbf{y}} .$$
 #
 # It can be read: from the gradient, its mean is taken away and its part along $\hat{\mathbf{x}}$. To shift all values, or to
