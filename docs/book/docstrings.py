@@ -14,6 +14,8 @@ _SECTIONS = {"Args", "Arguments", "Attributes", "Example", "Examples", "Note", "
 
 def process(app, what, name, obj, options, lines):
     """Sphinx's event ``autodoc-process-docstring``, in place and before napoleon reads the sections."""
+    if what == "module":  # Sphinx took away an indentation that every line but the first had
+        lines[:] = (obj.__doc__ or "").split("\n")
     made: list[str] = []
     paragraph: list[str] = []
 
@@ -21,8 +23,18 @@ def process(app, what, name, obj, options, lines):
         made.extend(_escaped("\n".join(paragraph)).split("\n") if paragraph else [])
         paragraph.clear()
 
-    state = "text"  # or "section" (Args: and its like, which napoleon reads) or "code"
+    state = "text"  # or "section" (Args: and its like, which napoleon reads), "code", "table"
     for line in lines:
+        if paragraph and re.fullmatch(r"-{3,}", line):  # a title above a table of names
+            title = paragraph.pop()
+            finish()
+            made.extend([f"**{title}**", "", "::", ""])
+            state = "table"
+            continue
+        if state == "table":
+            state = "table" if line.strip() else "text"
+            made.append(f"    {line}" if line.strip() else "")
+            continue
         if line.strip() and not line.startswith(" "):
             if state == "code":
                 made.append("")
