@@ -7,6 +7,7 @@ for op in nodes.ops:                              # in the order in which they r
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from minidl.inspect.trace import Line, Note, Seen, seen, users_frames
 from minidl.nn.module import Module
 from minidl.tensor import Tensor
 
+NAMES = 8  # as many as an error tells
 NOT_TRACED = "not traced: compute the loss inside inspect.trace()"
 
 
@@ -84,8 +86,17 @@ class Nodes:
         for value in self.values:
             if value.name == what:
                 return value
-        names = ", ".join(v.name for v in self.values if v.kind == "leaf")
-        raise KeyError(f"no value of the graph is called {what!r}; its leaves are {names or 'none'}")
+        raise KeyError(f"no value of the graph is called {what!r}{self._instead(str(what))}")
+
+    def _instead(self, name: str) -> str:
+        """Names that there are, those like ``name`` first."""
+        leaves = [value.name for value in self.values if value.kind == "leaf"]
+        like = [leaf for leaf in leaves if leaf.endswith(f".{name}")]
+        like = like or difflib.get_close_matches(name, [value.name for value in self.values], n=3)
+        if like:
+            return f"; did you mean {' or '.join(like[:3])}?"
+        more = f", … ({len(leaves)} in all)" if len(leaves) > NAMES else ""
+        return f"; its leaves are {', '.join(leaves[:NAMES]) or 'none'}{more}"
 
 
 def read(tensors: Tensor | Sequence[Tensor], names: Module | Mapping[str, Tensor] | None = None) -> Nodes:

@@ -31,6 +31,8 @@ from minidl.autograd.tape import Operator, Pass
 from minidl.inspect.nodes import Nodes, Op, Value
 from minidl.tensor import Tensor
 
+MORE = 5  # paths that are looked at beyond those that are wanted, of which the largest are kept
+
 
 @dataclass(eq=False)
 class Path:
@@ -115,17 +117,17 @@ class Search:
         """Some paths, the largest as far as can be told; about ``limit`` half-finished ones are looked at."""
         done: list[End] = []
         order = count()
-        heap: list[Any] = [(0.0, next(order), self.start)]
-        while heap and len(done) < 2 * wanted and (limit > 0 or not done):
-            end, left = self._dive(heappop(heap)[2])
+        heap: list[Any] = [(0.0, next(order), self.start, self.total(self.start))]
+        while heap and len(done) < wanted + MORE and (limit > 0 or not done):
+            end, left = self._dive(*heappop(heap)[2:])
             if self.finished(end):
                 done.append(end)
-            limit -= 2 * len(left) + 1
-            for share, other in left:
-                heappush(heap, (-abs(end.contribution) * share, next(order), other))
+            limit -= len(left) + 1
+            for share, other, total in left:
+                heappush(heap, (-abs(end.contribution) * share, next(order), other, total))
         return done
 
-    def _dive(self, end: End) -> tuple[End, list[tuple[float, End]]]:
+    def _dive(self, end: End, total: float) -> tuple[End, list[tuple[float, End, float]]]:
         """Finish a path, at every fork the way with most behind it. The other ways are left, each with what is behind it
         as a share of what is behind the way taken: so much smaller is a path that turns off there likely to be."""
         left = []
@@ -133,11 +135,12 @@ class Search:
             ends = self.further(end)
             if not ends:  # the rule passes nothing on: a dead end, which contributes 0
                 return end, left
-            totals = [abs(self.total(other)) for other in ends] if len(ends) > 1 else [0.0]
-            taken = int(np.argmax(totals))
-            left += [
-                (t / totals[taken] if totals[taken] else 0.0, e) for t, e in zip(totals, ends) if e is not ends[taken]
-            ]
+            totals = [self.total(other) for other in ends[1:]]
+            totals.insert(0, total - sum(totals))
+            taken = max(range(len(ends)), key=lambda i: abs(totals[i]))
+            most = abs(totals[taken]) or 1.0
+            left += [(abs(totals[i]) / most, other, totals[i]) for i, other in enumerate(ends) if i != taken]
+            total = totals[taken]
             end = ends[taken]
         end.contribution = float(end.gradient[self.index])
         return end, left

@@ -241,12 +241,17 @@ class RecordedPass(Pass):
         self._operator = operator
         recording = self.recording
         self._step = Step(len(recording), self._ops[operator], recording)
-        self._step.incoming = [None if g is None else self._note(g) for g in gradients]
+        self._step.incoming = [None if g is None else self._incoming(operator, i, g) for i, g in enumerate(gradients)]
         began = time.perf_counter()
         super().step(operator, gradients)
         self._step.seconds = self._step.seconds or time.perf_counter() - began
         recording.steps.append(self._step)
         self._step = None
+
+    def _incoming(self, operator: Operator, position: int, gradient: Any) -> Gradient:
+        """The note on a sum that is complete, which was made when the last contribution came; unless a hook changed it."""
+        known = self._arrived.get((operator, position))
+        return self._note(gradient) if known is None or operator.hooks is not None else known
 
     def _rule(self, operator: Operator, phase: str, rule: Any, arrays: tuple) -> Any:
         step = self._step

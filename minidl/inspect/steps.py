@@ -49,6 +49,11 @@ class Gradient:
         return self.stats["nan"] > 0
 
     def to_json(self) -> dict[str, Any]:
+        """Shape, statistics, grid and, of few, the items: the same dict every time."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
         if self.array is not None:
             return {"shape": list(self.shape), **digest.brief(self.array)}
         return digest.jsonable({"shape": self.shape, "stats": self.stats, "grid": self._grid, "items": None})

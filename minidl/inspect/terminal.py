@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -116,14 +115,9 @@ class Player:
         try:
             step = self.recording.to(target)
         except KeyError as error:
-            self.say(f"{error.args[0]}.{self._did_you_mean(target)}")
+            self.say(str(error.args[0]))
             return
         self.show(step, "")
-
-    def _did_you_mean(self, name: Any) -> str:
-        known = [self.recording.nodes.values[id].name for id in self.recording.arrivals]
-        close = difflib.get_close_matches(str(name), known, n=1)
-        return f" Did you mean {close[0]}?" if close else ""
 
     def set_break(self, words: list[str]) -> None:
         """x norm LIMIT, x nan, x off."""

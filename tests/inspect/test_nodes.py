@@ -148,6 +148,12 @@ def test_wrong_use():
     nodes = inspect.read(x * 2)
     with pytest.raises(KeyError, match="its leaves are x"):
         nodes.find("w")
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    nodes = inspect.read(model(minidl.ones(1, 2)).sum(), model)
+    with pytest.raises(KeyError, match=r"'weight'; did you mean 0.weight or 1.weight\?"):
+        nodes.find("weight")
+    with pytest.raises(KeyError, match=r"'0.bia'; did you mean 0.bias"):
+        nodes.find("0.bia")
     with pytest.raises(KeyError, match="takes no part"):
         nodes.find(minidl.ones(1))
 
