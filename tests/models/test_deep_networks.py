@@ -122,3 +122,34 @@ def test_inception_gives_its_auxiliary_logits_in_training_only():
     main, *auxiliary = model(x)
     assert [tuple(y.shape) for y in (main, *auxiliary)] == [(2, 5)] * 3
     assert model.eval()(x).shape == (2, 5)
+
+
+def test_names_are_those_of_the_published_state_dicts():
+    """As torchvision's files have them, so that these are read without a table of names."""
+    numbers = {"features": (0, 3, 6, 8, 10), "classifier": (1, 4, 6)}
+    expected = [f"{part}.{i}.{kind}" for part, places in numbers.items() for i in places for kind in ("weight", "bias")]
+    assert list(AlexNet().state_dict()) == expected
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+    def convolution(name):
+        return [f"{name}.conv.weight", *(f"{name}.bn.{kind}" for kind in norm)]
+
+    branches = ["branch1", "branch2.0", "branch2.1", "branch3.0", "branch3.1", "branch4.1"]
+    expected = [name for part in ("conv1", "conv2", "conv3") for name in convolution(part)]
+    for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
+        expected += [name for branch in branches for name in convolution(f"inception{block}.{branch}")]
+    for part in ("aux1", "aux2"):
+        expected += convolution(f"{part}.conv") + [
+            f"{part}.{f}.{k}" for f in ("fc1", "fc2") for k in ("weight", "bias")
+        ]
+    assert sorted(Inception(aux_logits=True).state_dict()) == sorted([*expected, "fc.weight", "fc.bias"])
+
+    def pair(name, conv, bn):
+        return [f"{name}.{conv}.weight", *(f"{name}.{bn}.{kind}" for kind in norm)]
+
+    expected = ["conv1.weight", *(f"bn1.{kind}" for kind in norm), "fc.weight", "fc.bias"]
+    for layer, blocks in enumerate((3, 4, 6, 3), 1):
+        for block in range(blocks):
+            expected += [x for i in (1, 2, 3) for x in pair(f"layer{layer}.{block}", f"conv{i}", f"bn{i}")]
+        expected += pair(f"layer{layer}.0", "downsample.0", "downsample.1")
+    assert sorted(models.resnet50().state_dict()) == sorted(expected)
