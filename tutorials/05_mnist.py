@@ -18,7 +18,7 @@ import numpy as np
 
 import minidl
 import minidl.nn.functional as F
-from minidl import optim
+from minidl import inspect, optim
 from minidl.data import MNIST, DataLoader, Digits, transforms
 from minidl.models import MLP, ConvNet
 from minidl.train import Trainer, warmup_cosine
@@ -201,7 +201,15 @@ for (above, below), place, mistake in zip(axes.T, evaluation.wrong, shown):
 # %% [markdown]
 # *Above: digits that were misread. Below: what speaks for the wrong class (red: more ink here would) and against it (blue).*
 # One reads such a row from left to right and asks of each: would I have known? If most are of the kind that we would misread
-# too, there is little left to gain by training; if a whole class is missing, there is.
+# too, there is little left to gain by training; if a whole class is missing, there is. (`inspect.saliency` does the same for
+# the score of one class.)
+
+# %%
+inspect.filters(model, "conv1").plot()
+
+# %% [markdown]
+# *The 32 filters of the first layer*, light where a pixel speaks for what the filter looks for. Many have a light and a dark
+# side: they answer to the edge of a stroke in one direction. Nobody asked for edges.
 #
 # ## What is 99 % worth?
 #

@@ -18,7 +18,7 @@ import numpy as np
 
 import minidl
 import minidl.nn.functional as F
-from minidl import nn, optim
+from minidl import inspect, nn, optim
 from minidl.data import DataLoader, Digits, TensorDataset
 from minidl.models import resnet_small
 from minidl.train import Trainer, evaluate
@@ -209,28 +209,33 @@ def first_norms(model):
 
 
 def experiment(layers, shortcut):
-    """The trained network, its gradients' norms at the start, and the training loss at the end."""
+    """The trained network, its gradients' norms at the start, the training loss, and how far the first block moved a step."""
     minidl.manual_seed(0)
     model = network(layers, shortcut)
     norms = first_norms(model)
     loader = DataLoader(TensorDataset(pictures, classes), 50, shuffle=True)
-    Trainer(model, optim.Adam(model.parameters(), lr=2e-3), loader).fit(choose(4, 12))
+    optimizer = optim.Adam(model.parameters(), lr=2e-3)
+    with inspect.gradient_flow(model, optimizer) as flow:
+        Trainer(model, optimizer, loader).fit(choose(4, 12))
+    moved = np.nanmedian(flow.update_ratios["2.one.weight"])
     with minidl.no_grad():
-        return model, norms, F.cross_entropy(model(pictures), classes).item()
+        return model, norms, F.cross_entropy(model(pictures), classes).item(), moved
 
 
 results = {(layers, shortcut): experiment(layers, shortcut) for layers in (4, 16, 40) for shortcut in (False, True)}
-for (layers, shortcut), (model, norms, loss) in results.items():
+for (layers, shortcut), (model, norms, loss, moved) in results.items():
     kind = "with shortcuts" if shortcut else "plain"
     print(
         f"{layers:2} layers, {kind:14}: gradient {norms[0]:.3f}, training loss {loss:.3f}, test {accuracy(model):.1%}"
     )
+    print(f"{'':26}a step moved the first block's weights by {moved:.2%} of their length")
 drawn = {s: np.median([first_norms(network(40, s))[0] for _ in range(5)]) for s in (False, True)}
 print(f"40 layers drawn five times, the middle gradient: plain {drawn[False]:.3f}, with shortcuts {drawn[True]:.3f}")
 assert max(results[4, shortcut][2] for shortcut in (False, True)) < 0.5
 assert results[40, False][2] > 0.8 > 0.5 > results[40, True][2], (
     "forty layers: plain was expected to fail, shortcuts not to"
 )
+assert results[40, False][3] > 0.5 * results[40, True][3], "Adam's steps were expected to be as long"
 assert drawn[False] > 0.25 * drawn[True], "the plain network's gradient was expected not to vanish"
 
 # %%
@@ -246,7 +251,9 @@ left.legend()
 # %% [markdown]
 # *Left: the gradient did not vanish*; from the first block to the last it keeps its size, in both networks. *Right: and yet
 # the plain network does not learn.* The gradient is there, but it says nearly the same for every picture, since the pictures
-# look nearly the same up there. What was lost is not size but difference.
+# look nearly the same up there. What was lost is not size but difference. Nor did the network stand still:
+# `inspect.gradient_flow` notes how far each step moves the weights, and the plain network's first block walked as far as the
+# other's, without arriving anywhere.
 #
 # One drawing of weights would not have been enough to say so, which is why the last line takes five. He's rule holds *on
 # average*; in a narrow network a product of forty random matrices strays from its average by a factor that grows with depth

@@ -292,7 +292,7 @@ assert plain[-1]["test_accuracy"] > plain[best]["test_accuracy"] - 0.03
 # *The loss has its least value early and rises; the accuracy does not fall.* The network does not forget how to read. It
 # becomes ever more sure, also where it is wrong, and cross-entropy makes one pay for being sure and wrong. Which of the two
 # curves to stop by depends on whether one needs the class or the probability. Note also what is *not* there: with these 150
-# pictures no remedy gains more than a per cent or two of accuracy, and dropout none.
+# pictures no remedy gains more than a per cent or two of accuracy, and dropout none, whose loss even ends the worst.
 #
 # The `Trainer` does it with a callback. The pictures that decide must not be those that are reported, or the reported number
 # is the best of many looks: here the test set is cut in two.
