@@ -48,11 +48,11 @@ class Part:
 
     def walk(self) -> Iterator[Part]:
         """The part and all parts in it, outermost first."""
-        stack = [self]
+        stack: list[Part] = [self]
         while stack:
             part = stack.pop()
             yield part
-            stack += reversed(part.parts)
+            stack.extend(reversed(part.parts))
 
     @property
     def sheet(self) -> Sheet:
@@ -293,7 +293,8 @@ def _end_name(value: Any) -> str:
 
 def _paths(root: Part) -> dict[Part, tuple[Part, ...]]:
     """The boxes around each operator, outermost first."""
-    paths, stack = {}, [(root, (root,))]
+    paths: dict[Part, tuple[Part, ...]] = {}
+    stack: list[tuple[Part, tuple[Part, ...]]] = [(root, (root,))]
     while stack:
         box, path = stack.pop()
         for part in box.parts:

@@ -41,9 +41,9 @@ class Card:
 
 def card(part: Part, picture: Picture, nodes: Any, figures: bool) -> Card:
     """The card of a part. ``figures``: with room for pictures of value and gradient."""
-    value = nodes.values[part.ref] if part.kind in ("leaf", "end") else None
     title, subtitle = cut(part.label, LONGEST), ""
     if part.kind == "leaf":
+        value = nodes.values[part.ref]
         subtitle = f"{shape_text(value.shape)} {dtype_text(value.dtype)}" + (", shared" if part.note else "")
     elif part.kind == "box":
         title, subtitle = cut(part.label, LONGEST + 10), _of_box(part, nodes)

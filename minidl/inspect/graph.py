@@ -156,6 +156,8 @@ def graph(
         if names is not None:
             raise ValueError("graph: a recording has its names already; give `names` to inspect.backward")
         return Graph(loss.nodes, gradients_of(loss), fold=fold, limit=limit, title=title, values=values)
+    if not isinstance(loss, (Tensor, list, tuple)):
+        raise TypeError(f"graph: expected a Tensor, a list of them, or a Recording, got {type(loss).__name__}")
     return Graph(read(loss, names), fold=fold, limit=limit, title=title, values=values)
 
 

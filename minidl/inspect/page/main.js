@@ -35,10 +35,15 @@
     $("scrubber").setAttribute("aria-valuetext", step ? `step ${index + 1} of ${steps.length}: ${step.label}` : "before the first step");
     $("where").textContent = `${index + 1} / ${steps.length}`;
     drawNorms($("norms"), steps, index);
-    $("play").textContent = player.playing ? "❚❚" : "▶";
+    $("play").querySelector("path").setAttribute("d", player.playing ? "M5 4h3.6v12H5zM11.4 4H15v12h-3.6z" : "M5 3.5v13L16 10z");
     $("play").setAttribute("aria-label", player.playing ? "pause" : "play");
     $("back").disabled = $("first").disabled = index < 0;
     $("next").disabled = $("last").disabled = index === player.last;
+    clearTimeout(show.timer); // browsers refuse to have the address changed too often
+    show.timer = setTimeout(() => address(index), 250);
+  }
+
+  function address(index) {
     try {
       history.replaceState(null, "", index < 0 ? "#" : `#step=${index + 1}`);
     } catch {

@@ -25,7 +25,7 @@ function heatMap(figure, kind, caption, small = false) {
     if (!canvas) box.append(html("p", { class: "unknown" }, figure.stats && figure.grid ? "no values" : "not kept"));
     else {
       const [rows, columns] = [figure.grid.length, figure.grid[0].length];
-      const [most, tall] = small ? [120, 72] : [264, 120];
+      const [most, tall] = small ? [112, 72] : [228, 120];
       const side = Math.max(Math.min(most / columns, tall / rows, small ? 16 : 26), 2);
       canvas.style.width = `${Math.max(columns * side, 8)}px`;
       canvas.style.height = `${Math.max(rows * side, 8)}px`;
@@ -62,12 +62,14 @@ const valueName = (value) => html("code", { class: "name" }, value.name);
 
 /** What the panel shows before the first step. */
 function showStart(holder, recording) {
+  const untraced = recording.ops.every((op) => !op.line);
   const loss = recording.values[recording.loss], leaves = [...recording.arrivals.keys()].filter((v) => recording.values[v].kind === "leaf");
   holder.replaceChildren(
     html("h2", {}, "Before the first step"),
     html("p", {}, "The forward pass has run. The backward pass starts at ", valueName(loss), ", whose gradient with respect to itself is given, and walks up, one operator a step, until every parameter has its gradient."),
     html("div", { class: "pair" }, heatMap(loss.figure, "value", ["value of ", valueName(loss)]), heatMap(recording.steps[0]?.incoming[0], "grad", ["gradient it starts with"])),
     html("p", { class: "hint" }, `${recording.steps.length} steps; ${leaves.length} leaves get a gradient. Press → to begin, ? for all keys.`),
+    untraced ? html("p", { class: "hint" }, "Values, lines and modules of the forward pass are not known: it was not traced. Compute the loss inside inspect.trace() to see them.") : "",
   );
 }
 
@@ -85,17 +87,19 @@ function showStep(holder, recording, step, { hidden, open, full, setFull }) {
     parts.push(html("p", { class: "scope" }, op.scope.length ? `in ${op.scope.join(" › ")}` : "inside a closed box", hidden ? html("button", { type: "button", onclick: () => open(op.id) }, "open the box") : ""));
   if (op.formula) parts.push(html("p", { class: "formula" }, op.formula));
   const settings = Object.entries(op.settings ?? {});
-  if (settings.length) parts.push(html("p", { class: "settings" }, settings.map(([k, v]) => `${k} = ${JSON.stringify(v)}`).join(", ")));
+  if (settings.length) parts.push(html("p", { class: "settings" }, settings.map(([k, v]) => `${k} = ${settingText(v)}`).join(", ")));
   parts.push(section("Comes in", "the gradient at the output", step.incoming.map((figure, i) => pairOf(recording.values[op.outputs[i]], figure))));
   parts.push(section("Goes out", step.local.length ? "to each input that wants a gradient" : "no input wants a gradient", step.local.map((l) => pairOf(l.value, l.figure, broadcastNote(l)))));
   parts.push(section("Is added", "to what has arrived there before", step.added.map((added) => sumOf(recording, added, step.index))));
   if (op.line) parts.push(lineOfCode(op.line));
-  const details = html("details", { class: "full" }, html("summary", {}, "in words and numbers"), html("pre", {}, step.explanation));
+  const summary = html("summary", { onclick: () => setFull(!details.open) }, "in words and numbers");
+  const details = html("details", { class: "full" }, summary, html("pre", {}, step.explanation));
   details.open = full;
-  details.addEventListener("toggle", () => setFull(details.open));
   parts.push(details);
   holder.replaceChildren(...parts);
 }
+
+const settingText = (x) => (Array.isArray(x) ? `(${x.map(settingText).join(", ")})` : { true: "True", false: "False", null: "None" }[x] ?? String(x));
 
 function section(title, hint, children) {
   if (!children.length && title !== "Goes out") return "";

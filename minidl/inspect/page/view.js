@@ -17,12 +17,15 @@ class GraphView {
     this.listen();
   }
 
+  /** The value that a part shows: of several outputs, the first that has got a gradient. */
   valueOf(part) {
-    return part.kind === "op" ? this.recording.ops[part.ref].outputs[0] : part.ref;
+    if (part.kind !== "op") return part.ref;
+    const { outputs } = this.recording.ops[part.ref];
+    return outputs.find((value) => gradientAt(this.recording, value, this.index) !== null) ?? outputs[0];
   }
 
   gradient(part) {
-    return gradientAt(this.recording, this.valueOf(part), part.kind === "op" ? this.index : this.index);
+    return gradientAt(this.recording, this.valueOf(part), this.index);
   }
 
   draw() {
@@ -80,15 +83,15 @@ class GraphView {
     this.current = current ? this.graph.cards.get(current) : null;
   }
 
-  /** Bring the current operator into the middle, if it is not well in sight. */
-  follow() {
+  /** Bring the current operator into sight, moving the graph no further than need be. */
+  follow(gently = true) {
     const target = this.current ?? [...this.graph.cards.values()].find(({ placed }) => placed.part.kind === "end");
     if (!target) return;
-    const { placed } = target, box = this.holder.getBoundingClientRect();
+    const { placed } = target, { clientWidth: w, clientHeight: h } = this.holder;
+    const inside = (at, low, high) => Math.max(low, Math.min(at, high));
     const x = placed.x * this.zoom + this.x, y = (placed.y + placed.height / 2) * this.zoom + this.y;
-    const inside = x > box.width * 0.2 && x < box.width * 0.8 && y > box.height * 0.25 && y < box.height * 0.7;
-    if (inside) return;
-    this.moveTo(box.width / 2 - placed.x * this.zoom, box.height * 0.48 - (placed.y + placed.height / 2) * this.zoom, true);
+    const toX = inside(x, Math.min(w * 0.5, 110), Math.max(w * 0.5, w - 170)), toY = this.current ? inside(y, h * 0.3, h * 0.66) : h * 0.8;
+    if (toX !== x || toY !== y) this.moveTo(this.x + toX - x, this.y + toY - y, gently);
   }
 
   moveTo(x, y, gently = false) {
@@ -105,16 +108,16 @@ class GraphView {
 
   fit() {
     const { clientWidth: w, clientHeight: h } = this.holder;
-    this.zoom = Math.min((w - 40) / this.graph.width, (h - 40) / this.graph.height, 1.2);
-    this.moveTo((w - this.graph.width * this.zoom) / 2, (h - this.graph.height * this.zoom) / 2);
+    const below = 44; // the legend
+    this.zoom = Math.min((w - 40) / this.graph.width, (h - below - 30) / this.graph.height, 1.2);
+    this.moveTo((w - this.graph.width * this.zoom) / 2, (h - below - this.graph.height * this.zoom) / 2 + 6);
   }
 
   /** As large as is readable: the whole width if it fits, beginning at the current step or the loss. */
   start() {
     this.zoom = Math.max(0.6, Math.min((this.holder.clientWidth - 40) / this.graph.width, 1));
     this.moveTo((this.holder.clientWidth - this.graph.width * this.zoom) / 2, 1e6);
-    this.follow();
-    this.layer.classList.remove("gentle");
+    this.follow(false);
   }
 
   toggle(key) {
