@@ -396,7 +396,7 @@ def descent_from(model, lr, steps=80):
 def sharpness(model):
     """The largest eigenvalue of the Hessian of the loss on all samples."""
     loss = lambda: F.cross_entropy(model(inputs), labels)
-    return minidl.inspect.hessian_spectrum(loss, model, iterations=20, samples=1).largest
+    return minidl.inspect.hessian_spectrum(loss, model, iterations=12, samples=1).largest
 
 
 model, _ = train(lambda p: minidl.optim.Adam(p, lr=0.01), epochs=8)

@@ -20,7 +20,7 @@ def run(path: Path, pictures: Path | None = None, full: bool = False, strict: bo
     command += ["--pictures", str(pictures)] if pictures is not None else []
     command += ["--strict"] if strict else []
     environment = {**os.environ, "MPLBACKEND": "Agg", "MINIDL_FULL": "1" if full else "0", "PYTHONIOENCODING": "utf-8"}
-    if not full:  # small products gain nothing from threads, and on a busy machine their waiting costs ten times the work
+    if not full:  # small products gain nothing from threads, whose waiting costs ten times the work on a busy machine
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", env=environment
