@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 EPOCHS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-gpu test-gpu scoreboard clean
+.PHONY: help demo test lint format bench bench-gpu test-gpu book scoreboard drawing clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -43,6 +43,12 @@ test-gpu:  ## every kernel of every backend, on the GPU if there is one
 scoreboard: .venv/test  ## write docs/scoreboard.md anew from the table of operators
 	$(BIN)/python -m tests.scoreboard
 
+drawing: .venv/test  ## draw the layers in docs/architecture.md anew from the imports
+	$(BIN)/python -m tests.architecture
+
+book: .venv/book  ## the tutorials, run, with the pages of docs/ and the reference as one site in build/book/html
+	$(BIN)/python docs/book/build.py
+
 clean:  ## remove the virtual environment and all that was built or compiled
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .coverage*
 	find minidl kernels tests -name __pycache__ -prune -exec rm -rf {} +
@@ -56,6 +62,11 @@ clean:  ## remove the virtual environment and all that was built or compiled
 .venv/demo: .venv/bin/python pyproject.toml
 	@echo "Installing minidl and what it needs (a minute or two, once)"
 	$(PIP) -e '.[data]'
+	@touch $@
+
+.venv/book: .venv/bin/python pyproject.toml
+	@echo "Installing what builds the book (a minute or two, once)"
+	$(PIP) -e '.[data,jit,text,book]'
 	@touch $@
 
 .venv/test: .venv/bin/python pyproject.toml
