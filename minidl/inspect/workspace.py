@@ -164,26 +164,26 @@ def _scratch(x: Any, weight: tuple, out: tuple, geometry: Any) -> int:
     return images * (math.prod(out) * math.prod(weight[1:]) + padded) * x.itemsize
 
 
-def _attention(operator: Operator) -> tuple[int, int, int]:
-    """Bytes of scores, of keys (or values) and of queries that are in work at once on all threads."""
+def _attention(operator: Operator) -> tuple[int, int, int, int]:
+    """Bytes of scores, of keys (or values), of keys turned into longer rows, and of queries that are in work at once."""
     q, k = operator._saved[:2]
     (batch, heads, queries, width), (groups, keys) = q.shape, k.shape[1:3]
     each = heads // max(groups, 1)
     step = max(min(max(SCORES // max(keys * each, 1), 32), queries), 1)
     together = max(TOGETHER // max(each * step * keys, 1), 1)
     pairs = min(batch * groups, together * get_num_threads())
-    rows = pairs * each * step
-    return rows * longer(keys) * q.itemsize, pairs * keys * width * q.itemsize, rows * width * q.itemsize
+    rows, line = pairs * each * step * q.itemsize, pairs * width * q.itemsize
+    return rows * longer(keys), line * keys, line * longer(keys), rows * width
 
 
 def _attention_forward(operator: Operator) -> int:
-    scores, keys, queries = _attention(operator)
-    return scores + 3 * keys + 3 * queries
+    scores, keys, turned, queries = _attention(operator)
+    return scores + 2 * keys + turned + 3 * queries
 
 
 def _attention_backward(operator: Operator) -> int:
-    scores, keys, queries = _attention(operator)
-    return 2 * scores + 6 * keys + 5 * queries
+    scores, keys, turned, queries = _attention(operator)
+    return 2 * scores + 4 * keys + 2 * turned + 6 * queries
 
 
 def _dropout(operator: Operator) -> int:

@@ -184,15 +184,36 @@ def test_checkpointing_saves_what_was_predicted():
     assert plan.peak_after == pytest.approx(saving[1], rel=0.1)
 
 
-def test_checkpointing_a_transformer_names_its_layers():
-    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 2, 64, batch_first=True), 4)
-    x = minidl.randn(4, 16, 32)
+def test_checkpointing_a_transformer():
+    def encoder():
+        layer = nn.TransformerEncoderLayer(128, 4, 256, batch_first=True)
+        return nn.TransformerEncoder(layer, 4), minidl.randn(8, 64, 128)
+
+    model, x = encoder()
     with inspect.trace():
         loss = model(x).square().mean()
     plan = inspect.ledger(loss).checkpointing()
     paths = [path for segment in plan.segments for path in segment.paths]
-    assert set(paths) <= {f"model.layers.{i}" for i in range(4)}
     assert plan.saved > 0
+    assert set(paths) <= {f"model.layers.{i}" for i in range(4)}
+    assert all(len(segment.paths) == 1 for segment in plan.segments)
+    del loss, model, x
+    gc.collect()
+    tracemalloc.start()
+    try:
+        model, x = encoder()
+        for i, layer in enumerate(model.layers):
+            x = checkpoint(layer, x) if f"model.layers.{i}" in paths else layer(x)
+        loss = x.square().mean()
+        del x
+        after = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        loss.backward()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert plan.kept_after == pytest.approx(after, rel=0.1)
+    assert plan.peak_after == pytest.approx(peak, rel=0.1)
 
 
 def test_nothing_to_checkpoint():
