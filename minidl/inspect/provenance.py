@@ -110,7 +110,8 @@ def provenance(
         index: the element; () for a single number.
         top: how many paths to return.
         limit: up to how many paths all are computed; beyond, how much is looked at to find large ones.
-        function: computes the loss again from ``tensor`` (a leaf), for finite differences without a trace.
+        function: computes the loss again from ``tensor`` (a leaf), for finite differences without a trace, or where masks and
+            indices depend on the tensor: a trace keeps those as they were.
         names: what values are called, as for :func:`minidl.inspect.read`.
 
     Raises:

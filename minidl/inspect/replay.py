@@ -3,6 +3,9 @@
 Every operator between the number and the loss runs its forward rule again, in float64 on the reference kernels, from the
 values that the trace noted. Where the loss has a kink (relu at 0, equal maxima), the slopes on its two sides differ, and
 no step size brings them together: so a kink is told from a bend.
+
+What was decided off the tape, such as a mask from ``x > 0`` or the index of an argmax, stays as it was. A function that
+computes the loss decides anew.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from minidl.autograd.inplace import ViewScatter
 from minidl.autograd.tape import Operator
 from minidl.inspect.nodes import NOT_TRACED, Nodes, Op, Value
 from minidl.inspect.trace import Note, seen
+from minidl.ops.extremes import Pick
 
 SCALES = (1e-3, 1e-4, 1e-5)  # steps, in units of the number's own size: a kink is near if it lies within the first
 _BEND = (5.0, 15.0)  # how much the gap between the slopes shrinks with a step ten times smaller, where there is no kink
@@ -82,6 +86,8 @@ class Replay:
         if isinstance(op.operator, ViewScatter):
             result = arrays[0].copy()
             op.operator.region(result)[...] = arrays[1]
+        elif isinstance(op.operator, Pick):
+            result = _picked_by_rank(op.operator, arrays[0], _wide(note.inputs[0]))
         elif op.name in ("Cast", "Move") and hasattr(arrays[0], "dtype") and arrays[0].dtype == np.float64:
             result = arrays[0]  # in float64, and here, all the way
         else:
@@ -110,6 +116,17 @@ class Replay:
                 if _kink(slopes, noise) is not None:
                     return op
         return None
+
+
+def _picked_by_rank(pick: Pick, x: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """What max, sort, median, … would pick from ``x``: the values of the ranks that were picked ``before``."""
+    order = before.argsort(pick.dim, kind="stable")
+    rank = np.take_along_axis(order.argsort(pick.dim, kind="stable"), pick.index, pick.dim)
+    if pick.index.shape[pick.dim] == 1:  # of equals a maximum may have taken any
+        values = np.take_along_axis(before, pick.index, pick.dim)
+        rank = np.where(values == before.min(pick.dim, keepdims=True), 0, rank)
+        rank = np.where(values == before.max(pick.dim, keepdims=True), x.shape[pick.dim] - 1, rank)
+    return np.take_along_axis(np.sort(x, pick.dim), rank, pick.dim)
 
 
 def _wide(given: Any) -> Any:

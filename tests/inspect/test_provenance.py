@@ -183,6 +183,10 @@ KINKS = {
     "relu among many": (lambda x: (x.relu() + x.exp() * 3).sum(), [0.0, 1.0]),
     "abs": (lambda x: x.abs().sum(), [0.0, 1.0]),
     "max": (lambda x: x.max(), [1.0, 1.0]),
+    "max along a dimension": (lambda x: x.max(0)[0], [1.0, 1.0]),
+    "min along a dimension": (lambda x: x.min(0)[0], [1.0, 1.0 + 1e-5]),
+    "sort": (lambda x: x.sort()[0][0], [1.0, 1.0]),
+    "topk": (lambda x: x.topk(1)[0].sum(), [1.0, 1.0]),
     "maximum": (lambda x: minidl.maximum(x[0], x[1]), [2.0, 2.0]),
     "max_pool": (lambda x: F.max_pool1d(x.reshape(1, 1, 2), 2).sum(), [1.0, 1.0]),
     "clamp": (lambda x: x.clamp(-1, 1).sum(), [1.0, 0.0]),
@@ -225,6 +229,9 @@ SMOOTH = {
     "tanh": (lambda x: x.tanh().sum(), [0.0, 5.0]),
     "gelu": (lambda x: F.gelu(x).sum(), [0.0, 1.0]),
     "softmax": (lambda x: x.softmax(-1)[0], [0.0, 0.0]),
+    "max, away from a tie": (lambda x: x.max(0)[0] * 3, [1.0, 0.5]),
+    "median": (lambda x: minidl.cat([x, x * 2, x * 3]).median(0)[0], [1.0, 4.0]),
+    "a sum of sorted values": (lambda x: x.sort()[0].sum(), [1.0, 1.0]),
     "relu, away from 0": (lambda x: x.relu().sum(), [0.01, -0.01]),
     "reciprocal": (lambda x: (1 / x).sum(), [0.1, 1.0]),
     "linear": (lambda x: (x * 3).sum(), [1e6, 1.0]),
@@ -244,6 +251,15 @@ def test_a_bend_is_no_kink(name):
 
 
 # ------------------------------------------------------------------------------------------------- without a trace
+
+
+def test_a_branch_off_the_tape_is_decided_anew_by_a_function_alone():
+    x = leaf([0.0, 1.0])
+    compute = lambda: minidl.where(x > 0, x, 0.0).sum()
+    with inspect.trace():
+        loss = compute()
+    assert inspect.provenance(loss, x, 0).kink is None  # the mask stays as it was
+    assert inspect.provenance(loss, x, 0, function=compute).kink is not None
 
 
 def test_what_was_not_traced_has_no_finite_difference():
