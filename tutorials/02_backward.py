@@ -148,7 +148,6 @@ assert x.grad.tolist() == [0.25, 0.0, 0.0]
 
 # %%
 steps = np.logspace(-13, 0, 80)
-exact = math.cos(1.0) * math.exp(math.sin(1.0))
 
 
 def errors(dtype, central):

@@ -403,25 +403,20 @@ model, _ = train(lambda p: minidl.optim.Adam(p, lr=0.01), epochs=8)
 with minidl.no_grad():
     right = (model(test_inputs).argmax(-1) == test_labels).float().mean().item()
 steepest = sharpness(model)
-print(
-    f"trained: test accuracy {100 * right:.1f} %, largest curvature {steepest:.3f}, so the edge is at {2 / steepest:.2f}"
-)
+print(f"trained: test accuracy {100 * right:.1f} %, largest curvature {steepest:.3f}, edge at {2 / steepest:.2f}")
 inside, flat_inside = descent_from(model, 1.9 / steepest)
 outside, flat_outside = descent_from(model, 2.4 / steepest)
-print(
-    f"1.9/λ: loss {inside[0]:.3f} to {inside[-1]:.3f}, highest {inside.max():.3f}, curvature after it {flat_inside:.3f}"
-)
-print(
-    f"2.4/λ: loss {outside[0]:.3f} to {outside[-1]:.3f}, highest {outside.max():.3f}, curvature after it {flat_outside:.3f}"
-)
+for name, losses, flat, part in (("1.9/λ", inside, flat_inside, 1.9), ("2.4/λ", outside, flat_outside, 2.4)):
+    print(f"{name}: loss {losses[0]:.3f}, highest {losses.max():.3f}, at the end {losses[-1]:.3f}; ", end="")
+    print(f"curvature there {flat:.3f}, allowed {2 * steepest / part:.3f}")
 assert (np.diff(inside) < 0).all()
 assert outside.max() > 5 * outside[0]
 
 # %% [markdown]
-# The number that we derived for a parabola predicts a network's edge to within some per cent. And then comes
-# something that a parabola cannot do: the run that was thrown out comes back. It has landed where the ground is
-# *flatter*, so that its learning rate is allowed. Large learning rates do not only walk faster, they choose where one
-# can stay.
+# The number that we derived for a parabola tells on which side of the edge a network stands. And then comes something
+# that a parabola cannot do: the run that was thrown out comes back. It has landed where the ground is *flatter*,
+# below the curvature $2/\eta$ that its learning rate allows. A large learning rate does not only walk faster, it
+# decides where one can stay.
 #
 # In the left picture see the orange line leave, fly, and come down. On the right is the loss on a plane through the
 # trained weights, in two random directions, each filter's as long as the filter itself (Li et al. 2018). It is a wide
