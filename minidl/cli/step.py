@@ -21,13 +21,14 @@ def step_script(
     break_norm: Annotated[
         float | None, typer.Option("--break-norm", help="Begin where a gradient's norm is above this.")
     ] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a page that plays the same recording in a browser.")] = None,
     debug: Debug = False,
 ) -> None:
     """Run a script up to a backward() and step through it: each operator's gradient, in words, numbers and colours.
 
     The script then goes on. Options go before the script. Commands are keys in a terminal, lines from anywhere else.
     """
-    from minidl.inspect import keys
+    from minidl.inspect import export, keys
     from minidl.inspect.recording import Recording
     from minidl.inspect.terminal import Player, stop_at
     from minidl.utils.scripts import run_script
@@ -37,6 +38,8 @@ def step_script(
             recording.break_on(norm_above=break_norm)
         if break_nan:
             recording.break_on(nan=True)
+        if page is not None:
+            say(f"{export(recording, page)} plays this recording in a browser.")
         player = Player(recording, console, keys.reader(), quiz)
         if break_nan or break_norm is not None:
             player.obey("c")

@@ -19,7 +19,7 @@ import minidl
 from minidl import cli, inspect, nn
 from minidl.autograd import tape, walk
 from minidl.inspect import stage
-from minidl.inspect.keys import Lines, reader
+from minidl.inspect.keys import Keys, Lines, reader
 from minidl.inspect.terminal import stop_at
 from tests.cli.test_cli import screens  # noqa: F401 (a fixture)
 
@@ -193,6 +193,13 @@ def test_step_begins_at_a_break(script):
     assert "Which shape has" in text
 
 
+def test_the_same_recording_as_a_page(script, tmp_path):
+    code, text = invoke("step", "--page", tmp_path / "trace.html", script, commands=["n"])
+    assert code == 0, text
+    assert "trace.html plays this recording in a browser." in text
+    assert "Back through" in (tmp_path / "trace.html").read_text()
+
+
 def test_a_script_that_never_calls_backward(tmp_path):
     path = tmp_path / "quiet.py"
     path.write_text("print('nothing')")
@@ -220,6 +227,49 @@ def test_what_reads_commands():
     lines = Lines(io.StringIO("p w \n"))
     assert lines.command() == "p w"
     assert lines.command() is None
+
+
+@pytest.fixture
+def typed():
+    """What commands are read, in this process, when ``keys`` are pressed in a terminal."""
+    master, slave = pty.openpty()
+    stream = os.fdopen(slave, encoding="utf-8")
+
+    def read(keys, times=1):
+        commands = reader(stream)
+        assert type(commands) is Keys
+        os.write(master, keys.encode())
+        return [commands.command() for _ in range(times)]
+
+    yield read
+    stream.close()
+    os.close(master)
+
+
+@pytest.mark.parametrize(
+    ("keys", "command"),
+    [
+        ("n", "n"),
+        ("\x1b[C", "n"),
+        ("\x1b[D", "b"),
+        (" ", "n"),
+        ("\r", "n"),
+        ("\n", "n"),
+        ("q", "q"),
+        ("\t", "h"),
+        ("\x1b", "h"),
+    ],
+)
+def test_keys_act_at_once(typed, keys, command):
+    assert typed(keys) == [command]
+
+
+def test_other_keys_begin_a_line(typed):
+    assert typed("12\np Größe\nx norm 3\nn", 4) == ["12", "p Größe", "x norm 3", "n"]
+
+
+def test_a_line_may_end_with_the_input(typed):
+    assert typed("p\x04", 1) == [None]
 
 
 class Terminal:
