@@ -215,7 +215,7 @@ def _figure(figure: Figure | None, x: float, y: float, width: float, height: flo
         return [Text(x + width / 2, y + height / 2 + 4, "no values", SMALL - 1, role="label")]
     tall, wide = len(rows), len(rows[0])
     scale = min(width / wide, height / tall)
-    w, h = max(wide * scale, 6.0), max(tall * scale, 4.0)
+    w, h = max(wide * scale, 18.0), max(tall * scale, 9.0)  # slender ones are widened
     return [Pixels(x + (width - w) / 2, y + (height - h) / 2, w, h, rows)]
 
 

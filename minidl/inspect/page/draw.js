@@ -101,7 +101,7 @@ function showFigure(group, figure, kind, x, y, width, height = FIGURES - 7) {
   if (told) group.replaceChildren(words(middle, line, (kind === "grad" ? "∂ " : "") + told, SMALL, "middle"));
   else if (image) {
     const scale = Math.min(width / figure.grid[0].length, height / figure.grid.length);
-    const w = Math.max(figure.grid[0].length * scale, 6), h = Math.max(figure.grid.length * scale, 4);
+    const w = Math.max(figure.grid[0].length * scale, 18), h = Math.max(figure.grid.length * scale, 9);
     const place = { x: x + (width - w) / 2, y: y + (height - h) / 2, width: w, height: h };
     group.replaceChildren(svg("image", { ...place, href: image, preserveAspectRatio: "none", style: "image-rendering: pixelated" }));
   } else group.replaceChildren(svg("g", { class: "k-label" }, words(middle, line, figure ? "no values" : "·", SMALL - 1, "middle")));

@@ -199,21 +199,24 @@
   $("break-op").append(...labels.map((label) => html("option", {}, label)));
   $("break-op").addEventListener("change", () => ($("break-op-on").checked = true));
   $("break-norm").addEventListener("input", () => ($("break-norm-on").checked = true));
-  $("break").addEventListener("close", () => {
+  const conditions = () => {
     player.breaks = {
       nan: $("break-nan").checked,
       norm: $("break-norm-on").checked ? Number($("break-norm").value) : null,
       op: $("break-op-on").checked ? $("break-op").value : null,
     };
-    if ($("break").returnValue === "run") {
-      const reason = player.run();
-      show();
-      tell(reason ? `stopped at step ${player.index + 1}: ${reason}` : "ran to the end: no condition held");
-    }
-    $("break").returnValue = "";
+  };
+  for (const event of ["change", "input"]) $("break").addEventListener(event, conditions);
+  $("break").querySelector("form").addEventListener("submit", () => {
+    conditions();
+    const reason = player.run();
+    show();
+    tell(reason ? `stopped at step ${player.index + 1}: ${reason}` : "ran to the end: no condition held");
   });
+  for (const button of document.querySelectorAll("button[data-close]"))
+    button.addEventListener("click", () => button.closest("dialog").close());
   for (const dialog of document.querySelectorAll("dialog"))
-    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close("cancel"));
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 
   // -------------------------------------------------------------------------------------------------------------- start
 

@@ -121,7 +121,7 @@ function sumOf(recording, added, index) {
   const { value, before, contribution, after } = added;
   const arrivals = recording.arrivals.get(value.id), complete = arrivals.at(-1)[0] <= index;
   const told = complete ? (value.kind === "leaf" ? "complete" : "complete: its operator may run") : `more will come: ${arrivals.filter(([s]) => s > index).length}`;
-  const caption = html("p", { class: "sum-head" }, valueName(value), value.kind === "leaf" ? ".grad" : "", html("span", { class: complete ? "badge full" : "badge" }, told));
+  const caption = html("p", { class: "sum-head" }, valueName(value), value.kind === "leaf" ? ".grad" : "", html("span", { class: complete ? "badge whole" : "badge" }, told));
   if (!before) return html("div", { class: "sum" }, caption, html("p", { class: "hint" }, "the first to arrive; nothing was there"));
   return html("div", { class: "sum" }, caption,
     html("div", { class: "terms" }, heatMap(before, "grad", ["before"], true), html("span", { class: "sign" }, "+"),
