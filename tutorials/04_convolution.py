@@ -7,8 +7,8 @@
 # network everything did. Which layer knows that pixels have neighbours, and that a seven is a seven wherever it stands? And
 # what is its gradient?
 #
-# Chapter 3 left us with optimisers that train whatever is differentiable. So far that was $Y = XW^\top + \mathbf{b}$ with
-# any matrix $W$. Now we choose which matrices to allow.
+# [Chapter 3](03_optimisers.py) left us with optimisers that train whatever is differentiable. So far that was
+# $Y = XW^\top + \mathbf{b}$ with any matrix $W$. Now we choose which matrices to allow.
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt

@@ -6,9 +6,9 @@
 # anywhere? And what is the 99 worth: when one run ends at 99.14 % and another, which differs in nothing but its seed, at
 # 98.97 %, is the first the better network?
 #
-# Chapter 4 left us with a layer and its gradient. We put the layers together, start them well, train, look at what went
-# wrong, and learn to doubt a number. The small settings use Digits ($8\times8$, nothing to download); with `MINIDL_FULL=1`
-# the same cells train on MNIST.
+# [Chapter 4](04_convolution.py) left us with a layer and its gradient. We put the layers together, start them well, train,
+# look at what went wrong, and learn to doubt a number. The small settings use Digits ($8\times8$, nothing to download); with
+# `MINIDL_FULL=1` the same cells train on MNIST.
 
 # %% tags=["setup"]
 import math
@@ -208,8 +208,9 @@ for (above, below), place, mistake in zip(axes.T, evaluation.wrong, shown):
 inspect.filters(model, "conv1").plot()
 
 # %% [markdown]
-# *The 32 filters of the first layer*, light where a pixel speaks for what the filter looks for. Many have a light and a dark
-# side: they answer to the edge of a stroke in one direction. Nobody asked for edges.
+# *The 32 filters of the first layer*, light where a pixel speaks for what the filter looks for. Most look as random as they
+# began; some have a light and a dark side and answer to the edge of a stroke in one direction. A filter of nine pixels has
+# little to show: the famous pictures of filters are AlexNet's, whose first layer has windows of $11 \times 11$.
 #
 # ## What is 99 % worth?
 #

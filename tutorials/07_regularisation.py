@@ -6,8 +6,8 @@
 # did it not, or did it? And what do the seven usual remedies do, each of them: what does it assume, and when does it do
 # harm?
 #
-# Chapter 6 left us with networks that can be made as deep as we like. Their training loss can be pushed to zero; from now on
-# the question is what they do with pictures that they have not seen.
+# [Chapter 6](06_deep_networks.py) left us with networks that can be made as deep as we like. Their training loss can be
+# pushed to zero; from now on the question is what they do with pictures that they have not seen.
 
 # %% tags=["setup"]
 import math
