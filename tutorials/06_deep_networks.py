@@ -305,7 +305,7 @@ print("the first block begins as the identity:", minidl.equal(model.layer1(h), h
 as_pictures = TensorDataset(pictures.reshape(-1, 1, 8, 8), classes)
 loader = DataLoader(as_pictures, 64, shuffle=True)
 steps = optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-Trainer(model, steps, loader).fit(choose(1, 15))
+Trainer(model, steps, loader).fit(choose(2, 15))
 found = evaluate(model, DataLoader(TensorDataset(test_pictures.reshape(-1, 1, 8, 8), test_classes), 359))
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, test accuracy {found.accuracy:.1%}")
 
