@@ -65,6 +65,25 @@ def test_the_wheel_works_with_the_source_out_of_sight(wheel, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_tutorials_come_with_the_wheel(wheel, tmp_path):
+    """The commands find the chapters in the package; a learner's answer is checked far from any clone."""
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    libraries = os.pathsep.join([str(site), sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]])
+    out = python(
+        "import minidl\nfrom minidl.tutor import shelf, proving\n"
+        "chapter = shelf.chapter('00')\nprint(chapter.path)\n"
+        "print(len(shelf.paths()), all(p.holds for e in chapter.exercises.values() for p in proving.prove(chapter, e)))",
+        "-S",
+        PYTHONPATH=libraries,
+    )
+    path, found = out.splitlines()
+    assert Path(path).is_relative_to(site)
+    assert found == f"{len(list((ROOT / 'tutorials').glob('[0-9][0-9]_*.py')))} True"
+
+
+@pytest.mark.slow
 def test_the_wheel_holds_both_packages_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
