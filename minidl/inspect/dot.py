@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from minidl.inspect.boxes import Part, Picture
+from minidl.inspect.parts import Part, Picture
 from minidl.inspect.scene import role_of
 from minidl.inspect.theme import colours, dtype_text, shape_text
 

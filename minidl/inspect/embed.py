@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minidl.inspect.boxes import Part, Picture
 from minidl.inspect.frame import card
+from minidl.inspect.parts import Part, Picture
 from minidl.inspect.scene import role_of, tip_of
 
 FOLDER = Path(__file__).parent / "page"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from minidl.inspect.boxes import Part, Picture
-from minidl.inspect.layout import GAP, PAD, Extent, Places, place
+from minidl.inspect.parts import Part, Picture
+from minidl.inspect.place import GAP, PAD, Extent, Places, place
 from minidl.inspect.theme import cut, dtype_text, shape_text, text_width
 
 BIG, SMALL = 13.0, 10.5  # sizes of text

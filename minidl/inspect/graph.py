@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from minidl.inspect import dot
-from minidl.inspect.boxes import Picture, picture
+from minidl.inspect.boxes import picture
 from minidl.inspect.digest import brief, jsonable
 from minidl.inspect.embed import as_script, file, picture_data
 from minidl.inspect.heat import Figure
 from minidl.inspect.nodes import Nodes, read
 from minidl.inspect.page_data import graph_dict
+from minidl.inspect.parts import Picture
 from minidl.inspect.recording import Recording
 from minidl.inspect.scene import MARGIN, Scene, scene
 from minidl.inspect.svg import to_png, to_svg

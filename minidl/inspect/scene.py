@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from minidl.inspect.boxes import Picture
 from minidl.inspect.frame import BIG, FIGURES, ROW, SMALL, Placed, lay_out
 from minidl.inspect.heat import Figure, numbers, pixels
-from minidl.inspect.layout import PAD
+from minidl.inspect.parts import Picture
+from minidl.inspect.place import PAD
 from minidl.inspect.routes import Point, Route, routes
 from minidl.inspect.theme import KINDS, WIDE, kind_of, text_width
 

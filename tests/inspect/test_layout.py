@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from minidl.inspect.layout import GAP, Extent, Net, arrange, place, settle
+from minidl.inspect.layout import Net, arrange
+from minidl.inspect.place import GAP, Extent, place, settle
 
 
 def random_graph(seed, n):

@@ -1,4 +1,4 @@
-// Coordinates, as minidl/inspect/layout.py and frame.py compute them: computed again here whenever a box is opened or
+// Coordinates, as minidl/inspect/place.py and frame.py compute them: computed again here whenever a box is opened or
 // closed. The order within layers comes from there and never changes.
 
 const GAP = 16, RISE = 22, PAD = 14, ROUNDS = 10, WEAK = 0.1, LINE = 5, ROW = 28, STRIP = 17, SMALL = 10.5, WIDE = 0.603;
