@@ -790,8 +790,8 @@ def check_LogSumExp(LogSumExp):  # noqa: N802
 # %% [markdown]
 # ## What PyTorch does differently
 #
-# - Its engine is C++ and runs backward on a thread of its own for each device; the order is the same, the youngest
-#   first, by a number that each node gets at birth.
+# - Its engine is C++; on the CPU it runs in the thread that called backward, and each GPU has a thread of its own.
+#   The order is the same, the youngest first, by a number that each node gets at birth.
 # - minidl's rules are Python functions beside their forward. PyTorch's stand in a table, `derivatives.yaml`, from
 #   which C++ is generated.
 # - `loss.grad_fn` prints as `<MeanBackward0 object at 0x…>` there and as `<Mean>` here. The leaves are ends of the
