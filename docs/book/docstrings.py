@@ -56,7 +56,11 @@ def process(app, what, name, obj, options, lines):
 
 def _escaped(text: str) -> str:
     parts = _MARKUP.split(text)
-    return "".join(part if i % 2 else _plain(part) for i, part in enumerate(parts))
+    for i in range(0, len(parts), 2):
+        parts[i] = _plain(parts[i])
+        if i and re.match(r"[^\s.,:;!?)\]}'\"/\\-]", parts[i]):
+            parts[i] = "\\ " + parts[i]  # what follows a literal without a space, as in ``x``², needs a mark
+    return "".join(parts)
 
 
 def _plain(text: str) -> str:
