@@ -40,6 +40,7 @@ nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # signatures already say them
+autodoc_use_type_comments = False  # there are none, and to look for them every source is read again
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
