@@ -88,15 +88,18 @@ def _simplify(box: Part) -> None:
 def _shorten(box: Part, limit: int, remarks: list[str]) -> None:
     """Fold what repeats, then what is still too long, wherever a box has more parts than the limit."""
     names: dict[tuple, int] = {}
-    for part in list(box.walk()):
-        if part.kind == "box" and len(part.parts) > limit // 2:
-            before = len(part.parts)
-            part.parts = _fold_repeats(part.parts, names)
-            if len(part.parts) < before:
+    boxes = [part for part in box.walk() if part.kind == "box"]
+    for part in boxes:
+        if len(part.parts) > limit // 2 and not part.folded:
+            folded = _fold_repeats(part.parts, names)
+            if len(folded) < len(part.parts):
                 remarks.append("repeated stretches are folded")
+            part.parts = folded
+            boxes += [inner for inner in folded if inner.folded and len(inner.parts) > limit]
         if len(part.parts) > limit:
             part.parts = _fold_stretches(part.parts, limit)
-            remarks.append("long stretches are folded")
+            if not part.folded:
+                remarks.append("long stretches are folded")
 
 
 def _signature(part: Part, names: dict[tuple, int]) -> int:
@@ -127,7 +130,7 @@ def _fold_repeats(parts: list[Part], names: dict[tuple, int], longest: int = 64)
         rest = parts[i + period : i + int(covered[period])]
         made += parts[i : i + period]
         made.append(Part("box", _names(rest, period), parts=rest, folded=True))
-        made[-1].note = f"{int(times[period]) - 1} more like the one before"
+        made[-1].note = f"{int(times[period]) - 1:,} more like the one before"
         made[-1].scope = rest[0].scope[:-1] if rest[0].kind == "box" else rest[0].scope
         i += int(covered[period])
     return made
@@ -135,9 +138,11 @@ def _fold_repeats(parts: list[Part], names: dict[tuple, int], longest: int = 64)
 
 def _names(parts: list[Part], period: int) -> str:
     if period == 1:
-        return f"{parts[0].label} … {parts[-1].label}" if parts[0].kind == "box" else f"{parts[0].label} × {len(parts)}"
+        return (
+            f"{parts[0].label} … {parts[-1].label}" if parts[0].kind == "box" else f"{parts[0].label} × {len(parts):,}"
+        )
     inside = " ".join(part.label for part in parts[: min(period, 3)])
-    return f"({inside}{' …' if period > 3 else ''}) × {len(parts) // period}"
+    return f"({inside}{' …' if period > 3 else ''}) × {len(parts) // period:,}"
 
 
 def _fold_stretches(parts: list[Part], limit: int) -> list[Part]:
@@ -162,7 +167,7 @@ def _open(root: Part, fold: int | None, limit: int | None, remarks: list[str]) -
     while level and (fold is None or depth < fold):
         inner = [part for box in level for part in box.parts if part.kind == "box" and not part.folded]
         if sum(len(box.parts) - 1 for box in inner) > room:  # of those that are alike, one is to do
-            remarks.append("boxes are closed")
+            remarks.append("some boxes are closed")
             inner = list({_signature(box, names): box for box in reversed(inner)}.values())[::-1]
         for box in inner:
             box.open = len(box.parts) - 1 <= room

@@ -54,9 +54,11 @@ class Graph:
         self._shown = (traced or bool(gradients)) if values is None else values
 
     def to_svg(self, interactive: bool = True) -> str:
-        """The picture as SVG. In a browser boxes open and close at a click, unless ``interactive`` is False."""
+        """The picture as SVG. In a browser boxes open and close at a click, unless ``interactive`` is False or there are more
+        than 5,000 operators, whose data would make the file too large."""
         values = self._values() if self._shown else {}
         drawn = self._scene(values)
+        interactive = interactive and len(self.nodes.ops) <= 5000
         if not interactive or all(part.kind != "box" for part in self.picture.root.parts):
             return to_svg(drawn)
         data = {

@@ -167,7 +167,7 @@ def visible(part):
 def test_the_limit_holds_and_the_picture_says_so(make, limit):
     graph = inspect.graph(make(), limit=limit)
     assert visible(graph.picture.root) <= limit + 2  # the ends come on top
-    remarks = {"boxes are closed", "repeated stretches are folded", "long stretches are folded"}
+    remarks = {"some boxes are closed", "repeated stretches are folded", "long stretches are folded"}
     if graph.picture.remarks:
         assert set(graph.picture.remarks) <= remarks
         assert "drawn as" in graph.to_svg()
@@ -194,6 +194,15 @@ def test_a_huge_graph_without_modules():
     assert visible(graph.picture.root) <= 122
     assert "20,001 operators, drawn as" in graph.to_svg(interactive=False)
     assert "long stretches are folded" in graph.picture.remarks
+
+
+def test_a_long_repetition_opens_in_pieces():
+    y = minidl.randn(4, requires_grad=True)
+    for _ in range(5_000):
+        y = y.sin()
+    graph = inspect.graph(y.sum())
+    assert "5,001 operators, drawn as 5 parts; repeated stretches are folded" in graph.to_svg()
+    assert max(len(part.parts) for part in graph.picture.root.walk()) <= 120
 
 
 def test_calls_of_one_module_are_boxes_of_their_own():
