@@ -8,6 +8,7 @@ import numpy as np
 
 from minidl.inspect.nodes import NOT_TRACED
 from minidl.inspect.numbers import size_of
+from minidl.inspect.words import in_words
 from minidl.nn.functional.activation import Activation
 from minidl.ops.elementwise import Elementwise
 from minidl.ops.rounding import Abs, Relu
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from minidl.inspect.steps import Added, Gradient, Local, Step
 
 FEW = 12  # numbers that are written out
-_BOOKKEEPING = ("shape", "count", "n")  # settings that repeat what the shapes say
+# Settings that say nothing to a reader, or what the shapes say.
+_BOOKKEEPING = ("shape", "original", "count", "total", "kept", "n", "seed", "one_b")
 _ELEMENTWISE = (Elementwise, OfInput, OfOutput, Activation, Relu, Sigmoid, Abs, Rsqrt)
 
 
@@ -109,9 +111,7 @@ def _incoming(step: Step) -> list[str]:
 
 def _rule(step: Step) -> list[str]:
     lines = [f"rule: {step.op.formula}"] if step.op.formula else []
-    if step.op.operator.is_view:
-        lines.append("      a view: the gradient is moved to the place that was looked at; nothing is computed")
-    return lines
+    return lines + [f"      {sentence}" for sentence in in_words(step)]
 
 
 def _outgoing(step: Step) -> list[str]:

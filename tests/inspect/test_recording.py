@@ -186,7 +186,8 @@ def test_an_explanation_by_hand():
     assert told[2] == "forward: a = 2, b = 3, y = 6"
     assert told[4] == "in:  g = ∂loss/∂y: 5"
     assert told[5] == "rule: y = a b;  ∂a = b, ∂b = a"
-    assert told[7] == "out: ∂loss/∂a = g · ∂y/∂a = 5 · 3 = 15"
+    assert told[6] == "      Each factor gets g times the other factor."
+    assert told[8] == "out: ∂loss/∂a = g · ∂y/∂a = 5 · 3 = 15"
     assert "out: ∂loss/∂b = g · ∂y/∂b = 5 · 2 = 10" in told
     assert step.seconds > 0
     assert step.nbytes == 12

@@ -287,19 +287,18 @@ class Terminal:
         self.text = ""
 
     def wait_for(self, wanted, seconds=120):
-        """Read on until ``wanted`` appears in what is new."""
+        """What appears up to ``wanted``; what follows is left for the next time."""
         end = time.monotonic() + seconds
-        new = ""
-        while wanted not in new:
-            assert time.monotonic() < end, f"{wanted!r} did not appear in {new!r}"
+        while wanted not in self.text:
+            assert time.monotonic() < end, f"{wanted!r} did not appear in {self.text!r}"
             if select.select([self.master], [], [], 0.5)[0]:
                 try:
-                    new += os.read(self.master, 65536).decode(errors="replace")
+                    self.text += os.read(self.master, 65536).decode(errors="replace")
                 except OSError:  # the process has closed its side
                     break
-        self.text += new
-        assert wanted in new, new
-        return new
+        before, found, self.text = self.text.partition(wanted)
+        assert found, before
+        return before + found
 
     def press(self, keys):
         os.write(self.master, keys.encode())
