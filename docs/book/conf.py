@@ -18,7 +18,9 @@ project = "minidl"
 author = copyright = "The minidl authors"
 version = release = minidl.__version__
 language = "en"
-locale_dirs = ["locale"]  # translations: sphinx-intl update -p build/book/gettext -l zh -d docs/book/locale
+# A translation, zh for example, is catalogues of messages: python docs/book/build.py --gettext, then
+# sphinx-intl update -p build/book/gettext -l zh -d docs/book/locale, and to build it, --language zh.
+locale_dirs = [str(Path(__file__).parent / "locale")]
 gettext_compact = False
 
 extensions = [

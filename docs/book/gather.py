@@ -93,6 +93,7 @@ def notebooks_for_browser(folder: Path, chapters: list[Chapter]) -> None:
         'await piplite.install("minidl", deps=False)'
     )
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(shelf.folder() / "notation.md", folder)
     for chapter in chapters:
         if int(chapter.number) in IN_THE_BROWSER:
             notebook = notebook_of([Cell("code", start), *cells_for_learner(chapter, notebook=True)])
@@ -165,6 +166,3 @@ def _write(source: Path, wanted: dict[str, str | bytes]) -> None:
     for path in source.rglob("*"):
         if path.is_file() and path.relative_to(source).as_posix() not in wanted and "_static" not in path.parts:
             path.unlink()
-    locale = HERE / "locale"
-    if locale.is_dir():
-        shutil.copytree(locale, source / "locale", dirs_exist_ok=True)

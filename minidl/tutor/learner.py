@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ def start(chapter: Chapter, folder: Path = FOLDER, notebook: bool = False, force
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "w", encoding="utf-8") as file:
         file.write(text)
+    notation = chapter.path.with_name("notation.md")  # which chapters refer to
+    if notation.is_file() and not (folder / notation.name).exists():
+        shutil.copyfile(notation, folder / notation.name)
     return path
 
 
