@@ -8,7 +8,7 @@
 # with pen and paper, after how many letters?
 #
 # In the chapters before, depth was a number of layers that we chose, and chapter 6 showed that forty plain layers
-# train worse than twenty. Here the depth is the length of the text, and all layers are the *same* layer. That makes
+# train worse than four. Here the depth is the length of the text, and all layers are the *same* layer. That makes
 # the matter worse, and simple enough to be computed.
 
 # %% tags=["setup"]
