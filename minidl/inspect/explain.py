@@ -70,7 +70,7 @@ def numbers_of(array: Any) -> str | None:
 def _written(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_written(v) for v in value) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # no negative zero
 
 
 # ---------------------------------------------------------------------------------------------------------- paragraphs

@@ -67,14 +67,17 @@ class Op:
         return seen(self.operator) is not None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Nodes:
     """The graph: ``values`` and ``ops`` by id, ops in forward order; ``roots`` are the ids of what was differentiated."""
 
     values: list[Value]
     ops: list[Op]
     roots: list[int]
-    edges: dict[Any, int] = field(repr=False, default_factory=dict)  # (operator or leaf, output) → id of the value
+    edges: dict[Any, int] = field(default_factory=dict)  # (operator or leaf, output) → id of the value
+
+    def __repr__(self) -> str:
+        return f"<Nodes: {len(self.ops):,} operators, {len(self.values):,} values>"
 
     def find(self, what: Any) -> Value:
         """The value of a Tensor, or with a name. KeyError, with what there is, if there is none."""

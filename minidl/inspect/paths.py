@@ -34,7 +34,7 @@ from minidl.tensor import Tensor
 MORE = 5  # paths that are looked at beyond those that are wanted, of which the largest are kept
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Path:
     """A way from the tensor to the loss: ``ops`` in forward order, ``positions`` the input by which each is entered.
     ``factors``: the slope of each, where it has one number before and behind it, else None; ``share``: of the gradient."""
@@ -51,6 +51,9 @@ class Path:
         if self.factors and None not in self.factors:
             text += "   (" + " · ".join(f"{f:.4g}" for f in self.factors) + ")"
         return text
+
+    def __repr__(self) -> str:
+        return f"<Path of {self.contribution:.4g}: {self}>"
 
 
 @dataclass(eq=False)

@@ -25,7 +25,7 @@ from minidl.tensor import Tensor
 BAR = 20  # characters of the longest bar
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Provenance:
     """An element of a gradient, taken apart.
 
@@ -75,6 +75,8 @@ class Provenance:
         if self.kink:
             lines.append(f"Warning: {self.kink}. The gradient rule takes one slope of several that would be right.")
         return "\n".join(lines)
+
+    __repr__ = __str__
 
     def plot(self, ax: Any = None) -> Any:
         """The contributions as bars, the largest on top; returns the Axes."""

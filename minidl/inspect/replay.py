@@ -159,13 +159,15 @@ def difference(loss: Callable[[float], float], size: float, eps: float) -> Diffe
 
 
 def _kink(slopes: list[tuple[Any, Any]], noise: list[Any]) -> int | None:
-    """The step at which the two slopes differ by a kink (of any element), which a bend does not explain; None if at none."""
+    """The smallest step at which the two slopes differ by a kink (of any element), not by a bend; None if at none."""
     gaps = [np.abs(right - left) for right, left in slopes]
     scale = np.max([np.maximum(np.abs(right), np.abs(left)) for right, left in slopes], axis=0)
-    for i in range(len(gaps) - 1):
+    for i in reversed(range(len(gaps) - 1)):
         wide, narrow = gaps[i], gaps[i + 1]
         stays = (narrow > wide / _BEND[0]) & (narrow > _LEAST * scale + noise[i + 1])
         vanishes = (wide > _BEND[1] * (narrow + noise[i + 1])) & (wide > _LEAST * scale + noise[i])
-        if np.any(stays | vanishes):
+        if np.any(stays):
+            return i + 1
+        if np.any(vanishes):
             return i
     return None

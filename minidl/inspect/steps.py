@@ -87,7 +87,7 @@ class Added:
     after: Gradient
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Step:
     """One operator's turn in the backward pass. ``incoming``: the gradient of each output (None where none came);
     ``local``: of each input that wants one; ``seconds`` of the gradient rule, ``nbytes`` of all that it read and made."""
@@ -140,3 +140,8 @@ class Step:
 
     def __str__(self) -> str:
         return self.explain()
+
+    def __repr__(self) -> str:
+        from minidl.inspect.explain import heading
+
+        return f"<{heading(self)}>"

@@ -49,7 +49,8 @@ def test_an_operator_that_uses_a_tensor_twice_is_two_paths():
     found = inspect.provenance(loss, w)
     assert [path.contribution for path in found.paths] == [3, 3]
     assert {tuple(path.positions) for path in found.paths} == {(0,), (1,)}
-    assert "w → loss (by input 0)" in str(found)
+    assert "w → loss (by input 0)" in repr(found)
+    assert repr(found.paths[0]).startswith("<Path of 3: w → loss (by input ")
 
 
 def test_a_diamond_whose_halves_cancel():
@@ -216,8 +217,16 @@ def test_a_kink_is_told_with_its_sides_and_its_operator():
     found = inspect.provenance(loss, x, 0)
     assert found.left == pytest.approx(0, abs=1e-9)
     assert found.right == pytest.approx(6)
+    assert "within 1e-05 of this value" in found.kink
     assert "at relu 1 (test_provenance.py:" in found.kink
     assert "loss = h.relu().sum() * 3" in found.kink
+
+
+def test_how_near_a_kink_is():
+    x = leaf([3e-4])
+    with inspect.trace():
+        loss = x.relu().sum()
+    assert "within 0.001 of this value" in inspect.provenance(loss, x, 0).kink
 
 
 SMOOTH = {

@@ -304,6 +304,8 @@ def test_it_is_a_sequence(played):
     assert [step.index for step in played[1:]] == [1, 2]
     assert str(played[0]) == played[0].explain()
     assert "3 steps" in repr(played)
+    assert repr(played[1]) == "<Step 2 of 3: back through exp, b [a number] → c [a number]>"
+    assert repr(played.nodes) == "<Nodes: 3 operators, 5 values>"
 
 
 # -------------------------------------------------------------------------------------------------------------- limits
