@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """The folder of the site: built here or, where MINIDL_BOOK names one, a site that is there already."""
+    if "MINIDL_BOOK" in os.environ:
+        return Path(os.environ["MINIDL_BOOK"])
     out = tmp_path_factory.mktemp("book")
     command = [sys.executable, "docs/book/build.py", "--no-execute", "--no-lite", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
