@@ -42,6 +42,21 @@ _tracers: list[Any] = []
 _around: list[Any] = []
 
 
+class Kept:
+    """An attribute that ``forward`` leaves for the rule beside what it saves, and backward frees with it: ``which = Kept()``.
+
+    It stands in the class alone; an operator's own value hides it, so it is met only where there is none any more.
+    """
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        owner._kept = (*owner._kept, name)
+
+    def __get__(self, operator: Any, owner: Any) -> Any:
+        if operator is None:
+            return self
+        raise operator.freed("values kept")
+
+
 class Operator:
     """One application of an operator: a node of the tape.
 
@@ -88,6 +103,7 @@ class Operator:
     is_view = False
     materialize = True
     composite: Any = None
+    _kept: tuple[str, ...] = ()  # names of attributes that are Kept
 
     def forward(self, *arrays: Any) -> Any:
         raise NotImplementedError(f"{self.name} has no forward")
@@ -128,21 +144,22 @@ class Operator:
         RuntimeError if it was freed by an earlier backward, or changed in place since it was saved.
         """
         if self._saved is None:
-            raise RuntimeError(
-                f"Trying to backward through the graph a second time: the values saved by {self.name} were freed by "
-                "the first backward. Pass retain_graph=True to the first one, or compute the loss again."
-            )
+            raise self.freed("values saved")
         values = self._unpack(self._saved, self._origins)
         return values[0] if len(values) == 1 else values
 
     def saved_inputs(self) -> list:
         """The inputs of a fused operator, as Tensors on the tape (constants as they were given)."""
         if self._inputs is None:
-            raise RuntimeError(
-                f"Trying to backward through the graph a second time: the inputs of {self.name} were freed by the "
-                "first backward. Pass retain_graph=True to the first one, or compute the loss again."
-            )
+            raise self.freed("inputs kept")
         return list(self._unpack(*self._inputs))
+
+    def freed(self, what: str) -> RuntimeError:
+        """The error of whoever asks for what backward has freed."""
+        return RuntimeError(
+            f"Trying to backward through the graph a second time: the {what} by {self.name} were freed by the first "
+            "backward. Pass retain_graph=True to the first one, or compute the loss again."
+        )
 
     def _unpack(self, arrays: Any, origins: Any) -> Any:
         for origin in origins:
@@ -169,6 +186,8 @@ class Operator:
         if self._saved != ():
             self._saved = None
         self._inputs = None
+        for name in self._kept:
+            self.__dict__.pop(name, None)
 
 
 def on_edge(array: Any, edge: Any) -> Tensor:

@@ -6,7 +6,10 @@ import gc
 import tracemalloc
 import weakref
 
+import pytest
+
 import minidl
+from minidl import nn
 
 MEGABYTE = 2**20
 LENGTH = 1000
@@ -83,3 +86,33 @@ def test_no_grad_keeps_nothing():
         tracemalloc.stop()
     assert held < 2.5 * MEGABYTE
     assert not y.requires_grad
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_the_gates_of_a_recurrent_layer_are_freed_while_the_loss_lives(kind):
+    layer = kind(32, 64)
+    x = minidl.rand(200, 8, 32)
+    layer(x)[0].sum().backward()  # gradients and what is made once
+    gc.collect()
+    tracemalloc.start()
+    try:
+        loss = layer(x)[0].sum()
+        forward = tracemalloc.get_traced_memory()[0]
+        loss.backward()
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert forward > MEGABYTE
+    assert after < forward / 4, f"of {forward:,} bytes {after:,} are still held"
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.MaxPool1d(2), nn.LSTM(4, 3), nn.GRU(4, 3), nn.RNN(4, 3), nn.RReLU()], ids=lambda m: type(m).__name__
+)
+def test_a_second_backward_says_that_what_was_kept_is_freed(layer):
+    y = layer(minidl.rand(2, 3, 4, requires_grad=True))
+    loss = (y[0] if isinstance(y, tuple) else y).sum()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    with pytest.raises(RuntimeError, match=r"backward through the graph a second time.*retain_graph=True"):
+        loss.backward()

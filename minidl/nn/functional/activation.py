@@ -101,11 +101,10 @@ class RandomRelu(Operator):
         self.slopes = slopes
 
     def forward(self, x: Any) -> Any:
-        self.slopes = namespace(x).where(x > 0, x.dtype.type(1), self.slopes)
-        return x * self.slopes
+        return x * self.save(namespace(x).where(x > 0, x.dtype.type(1), self.slopes))
 
     def backward(self, g: Any) -> Any:
-        return g * self.slopes
+        return g * self.saved
 
 
 def rrelu(

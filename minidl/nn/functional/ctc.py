@@ -17,7 +17,7 @@ from typing import Any
 
 from minidl import ops
 from minidl.autograd.autocast import in_float32
-from minidl.autograd.tape import Operator, apply
+from minidl.autograd.tape import Kept, Operator, apply
 from minidl.backends import namespace
 from minidl.nn.functional.reduction import chosen, reduced, tensors
 from minidl.tensor import raw, wrap
@@ -32,6 +32,8 @@ class CTC(Operator):
     *logits* behind ``log_probs`` (equation 16), as in PyTorch. Going back through log_softmax leaves it as it is, since
     it sums to 0 over the classes; for log_probs from elsewhere it is not the derivative.
     """
+
+    alpha, likelihood = Kept(), Kept()
 
     def __init__(self, labels: Any, input_lengths: Any, target_lengths: Any, blank: int, zero_infinity: bool) -> None:
         self.labels, self.input_lengths, self.target_lengths = labels, input_lengths, target_lengths

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl import ops
-from minidl.autograd.tape import Operator, apply
+from minidl.autograd.tape import Kept, Operator, apply
 from minidl.backends import kernel, namespace
 from minidl.nn.functional.convolution import each_dimension
 from minidl.tensor import raw, wrap
@@ -79,6 +79,8 @@ class Windows:
 
 class MaxPool(Operator):
     """y = the largest of each window;  g goes to where it lies (the first of equals)."""
+
+    which = Kept()  # of each window's values the largest
 
     def __init__(self, windows: Windows) -> None:
         self.windows = windows

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
-from minidl.autograd.tape import Operator, apply
+from minidl.autograd.tape import Kept, Operator, apply
 from minidl.backends import kernel, namespace
 from minidl.tensor import Tensor
 
@@ -69,6 +69,8 @@ class RnnLayer(Operator):
 class GruLayer(Operator):
     """h_t = (1 - z) n + z h_{t-1}.  See minidl_kernels.gru."""
 
+    gates, hn = Kept(), Kept()
+
     def forward(self, x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
         y, self.gates, self.hn = kernel("gru").forward(_input_share(x, w_ih, b_ih), h0, w_hh, b_hh)
         self.save(x, h0, w_ih, w_hh, b_ih, b_hh, y)
@@ -89,6 +91,7 @@ class LstmLayer(Operator):
     """h_t = o ⊙ tanh c_t, c_t = f ⊙ c_{t-1} + i ⊙ g: all states and all cells.  See minidl_kernels.lstm."""
 
     materialize = False
+    gates = Kept()
 
     def forward(self, x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
         y, c, self.gates = kernel("lstm").forward(_input_share(x, w_ih, _total(b_ih, b_hh)), h0, c0, w_hh)
