@@ -266,7 +266,7 @@ def mean_towards(mean: Any, value: Any, beta: float) -> None:
 
 
 def mean_square_towards(mean: Any, value: Any, beta: float) -> None:
-    """``mean`` ← β ``mean`` + (1 - β) ``value``², in place."""
+    """``mean ← β mean + (1 - β) value²``, in place."""
     mean *= beta
     mean += (1 - beta) * (value * value)
 
