@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -29,7 +30,11 @@ _LABELS = {
 
 def label_of(operator: Operator) -> str:
     """A short name in small letters: "log_softmax"."""
-    name = operator.name
+    return _small(operator.name)
+
+
+@functools.cache
+def _small(name: str) -> str:
     return _LABELS.get(name) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).strip("_").lower()
 
 
@@ -37,7 +42,12 @@ def formula_of(operator: Operator) -> str:
     """What the operator computes and how its gradient is computed: the first paragraph of its docstring."""
     source = getattr(operator, "function", None)
     documented = source if isinstance(source, type) else type(operator)
-    paragraph = (documented.__doc__ or "").strip().split("\n\n")[0]
+    return _first_paragraph(documented.__doc__ or "")
+
+
+@functools.cache
+def _first_paragraph(docstring: str) -> str:
+    paragraph = docstring.strip().split("\n\n")[0]
     text = re.sub(r"\s*See minidl_kernels\.[\w.]+", "", " ".join(paragraph.split()))
     text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
     return text.rstrip(".").replace(";  ", "; ").replace("; ", ";  ")

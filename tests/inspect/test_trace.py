@@ -53,6 +53,7 @@ def test_a_graph_made_outside_is_not_seen():
     assert seen(y.grad_fn) is None
 
 
+@pytest.mark.slow  # Numba compiles
 def test_the_kernel_that_ran_is_named():
     x = minidl.randn(2, 3, requires_grad=True)
     with inspect.trace():
