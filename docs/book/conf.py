@@ -35,7 +35,7 @@ myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure", "mystnb.unknown_mime_type"]
 
 nb_execution_mode = "cache"  # by content: an unchanged chapter is not run again
-nb_execution_timeout = 120
+nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
