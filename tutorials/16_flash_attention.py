@@ -272,8 +272,8 @@ for rows, columns in ((16, 64), (64, 64), (64, 16), (256, 64)):
 # queries, keys, values, $\bar{Y}$, $\ell$ and $\delta$ come its *contributions* to $\bar{Q}$, $\bar{K}$ and $\bar{V}$,
 # which are sums over tiles.
 #
-# What is paid? The scores are computed twice. Forward has two products, backward four if $P$ is at hand, and now five: 7
-# instead of 6. We pay 17% more operations, of which a GPU has more than it can use, and get bytes for them.
+# What is paid? The scores are computed twice. Forward has two products, backward four if $P$ is at hand, and now five:
+# 7 instead of 6. We pay 17% more operations, of which a GPU has more than it can use, and get bytes for them.
 
 
 # %%
@@ -428,7 +428,7 @@ from minidl_kernels.attention import with_cupy
 
 text = with_cupy.source.text
 loop = text[text.index("for (int begin = 0; begin < last; begin += TILE)") :]
-print(loop[: loop.index("if (threadIdx.x == 0) lse")])
+print(loop[: loop.index("\n}")])
 
 # %% [markdown]
 # In Triton the tile is a value, and the loop reads as ours does. `tl.dot` is the product on matrix units; powers of two
@@ -468,7 +468,7 @@ for backend in ("numba", "cupy", "triton"):
     try:
         found, (forward, backward) = run_on(backend)
     except (ImportError, RuntimeError, OSError) as error:
-        print(f"{backend} cannot run here: {str(error).splitlines()[0]}")
+        print(str(error).splitlines()[0])
         continue
     print(f"{backend}: as NumPy; launches forward {forward}, backward {backward}")
     for mine, right in zip(found, expected):
@@ -828,11 +828,11 @@ def check_windowed(windowed):
 # %% [markdown]
 # ## What PyTorch does differently
 #
-# `torch.nn.functional.scaled_dot_product_attention` chooses between implementations at each call, by device, type, width
-# and mask: the authors' FlashAttention-2 in CUDA C++, a "memory-efficient" one that takes arbitrary masks, cuDNN's, and the
-# composed formula; `torch.nn.attention.sdpa_kernel` forces one. Its fused backward on GPUs may add atomically, so that bits
-# can differ from run to run. A query that may see nothing gives 0 there as here. Windows and other patterns are
-# `flex_attention`, which compiles the mask's formula into the loop.
+# `torch.nn.functional.scaled_dot_product_attention` chooses between implementations at each call, by device, type,
+# width and mask: the authors' FlashAttention-2 in CUDA C++, a "memory-efficient" one that takes arbitrary masks,
+# cuDNN's, and the composed formula; `torch.nn.attention.sdpa_kernel` forces one. Its fused backward on GPUs may add
+# atomically, so that bits can differ from run to run. A query that may see nothing gives 0 there as here. Windows and
+# other patterns are `flex_attention`, which compiles the mask's formula into the loop.
 #
 # ## Sources
 #
