@@ -48,7 +48,7 @@ class Keys(Lines):
         typed = ""
         while not typed.endswith("\n"):
             key = _read(self.stream)
-            if not key:
+            if key in ("", "\x04"):  # the end of the input, or the key that means it, typed ahead
                 return None
             typed += key
         return typed[:-1]
