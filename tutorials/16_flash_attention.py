@@ -45,8 +45,8 @@ minidl.manual_seed(0)
 # into the hundreds. There attention waits for memory, and a longer sequence does not help: $T$ does not occur in the
 # intensity. The one thing that does help is to make the 16 smaller.
 #
-# **In parts.** Suppose that 64 queries stay in fast memory, on the chip, while all keys and values pass by, a tile at a
-# time, and that the scores of a tile are *used up* before the next tile comes. Then the traffic is: each query once,
+# **In parts.** Suppose that $R$ queries stay in fast memory, on the chip, while all keys and values pass by, a tile at
+# a time, and that the scores of a tile are *used up* before the next tile comes. Then the traffic is: each query once,
 # and for every block of $R$ queries all of $K$ and $V$,
 #
 # $$\frac{T}{R} \cdot S \cdot 2d \cdot 4 \text{ bytes} = \frac{8d}{R} \text{ a score}, \qquad
@@ -258,14 +258,14 @@ for rows, columns in ((16, 64), (64, 64), (64, 16), (256, 64)):
 # It wants $P$, which was never kept. A tile of it can be made again from a tile of scores, *if* we know the row's
 # reference and sum; both are in $\ell$:
 #
-# $$P_{ts} = \frac{e^{x_{ts} - m_t}}{s_t} = e^{x_{ts} - (m_t + \log s_t)} = e^{x_{ts} - \ell_t}.$$
+# $$P_{tj} = \frac{e^{x_{tj} - m_t}}{s_t} = e^{x_{tj} - (m_t + \log s_t)} = e^{x_{tj} - \ell_t}.$$
 #
 # One number a row, no maximum, no division, nothing online: backward is the easier half. One obstacle remains. The row
 # sum needs all of $P$ and $\bar{P}$ in a row, so no tile of $\bar{X}$ could be finished before the row has been gone
 # through once. But
 #
-# $$\delta_t = \sum_s P_{ts} \bar{P}_{ts} = \sum_s P_{ts} \sum_e \bar{Y}_{te} V_{se}
-# = \sum_e \bar{Y}_{te} \sum_s P_{ts} V_{se} = \sum_e \bar{Y}_{te} Y_{te}.$$
+# $$\delta_t = \sum_j P_{tj} \bar{P}_{tj} = \sum_j P_{tj} \sum_e \bar{Y}_{te} V_{je}
+# = \sum_e \bar{Y}_{te} \sum_j P_{tj} V_{je} = \sum_e \bar{Y}_{te} Y_{te}.$$
 #
 # Two small arrays, multiplied and summed along the width: `delta = (g * y).sum(-1)`. A sum over $S$ keys has become a
 # sum over $d$ columns, since $Y$ already contains what the keys had to say. Now each tile stands by itself: from its
