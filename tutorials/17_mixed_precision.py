@@ -131,8 +131,8 @@ assert errors["sum in float16"][-1] > 1000 * errors["sum in float32, inputs in f
 
 # %% [markdown]
 # *The inputs are the same; what differs is where the sum is kept.* The upper line climbs with the number of terms, as the
-# sum outgrows what is added to it. The lower one stays four to five digits below. So the speed of 16 bits is to be had in products
-# at the price of rounding the *inputs*, once.
+# sum outgrows what is added to it. The lower one stays four to five digits below. So the speed of 16 bits is to be had in
+# products at the price of rounding the *inputs*, once.
 #
 # ## Updates that change nothing
 #
@@ -343,9 +343,9 @@ right.semilogy(scales, base=2)
 right.set(xlabel="step", title="the scaler's S")
 
 # %% [markdown]
-# *Left: float32 and mixed precision lie on each other, the other two end above. Right: the scale finds its own height*, climbing until a
-# gradient overflows, then a step back, and up again. Note what did *not* happen in 2 and 3: no NaN, no warning, gradients
-# that look reasonable where they are not zero. That is the other half of the answer.
+# *Left: float32 and mixed precision lie on each other, the other two end above. Right: the scale finds its own height*,
+# climbing until a gradient overflows, then a step back, and up again. Note what did *not* happen in 2 and 3: no NaN, no
+# warning, gradients that look reasonable where they are not zero. That is the other half of the answer.
 #
 # ## bfloat16, the other bargain
 #
