@@ -495,8 +495,8 @@ for backend in ("numba", "cupy", "triton"):
 # Tiles with the online sum are *worse* than whole rows here, 4 than 3. A processor's cache is a megabyte or more, and
 # keeps by itself what is used again; 32 rows of 4096 scores fit. A block of threads on a GPU has some two hundred
 # kilobytes of fast memory to itself, 128 rows of 4096 scores need two megabytes, and the alternative is not a slower
-# cache but the journey to memory. What won on both is *leaving out*: 5 against 4, 6 against 3. The mathematics is the
-# same; the algorithm that is best is a property of the machine, which is what chapter 15 was about.
+# cache but the journey to memory. What helps either way is *leaving out*, 5 against 4. The mathematics is the same; the
+# algorithm that is best is a property of the machine, which is what chapter 15 was about.
 #
 # ## Exercises
 
