@@ -118,7 +118,7 @@ class profile:
         with self.event(operator.name, phase, arrays) as event:
             event.line = operator.__dict__.get("called_at", "")
             result = rule(*arrays)
-        event.nbytes = sizes(arrays) + sizes(result)
+        event.nbytes = moved(operator, phase, arrays, result)
         if not event.flops and not operator.is_view:  # of what no room counts: an operation a value
             event.flops = max(largest(arrays), largest(result))
         if not event.implementation:
@@ -214,8 +214,17 @@ def users_line() -> str:
 
 
 def sizes(values: Any) -> int:
-    """Bytes of the arrays in ``values``."""
-    return sum(array.nbytes for array in _arrays(values))
+    """Bytes of the arrays in ``values``, each counted once."""
+    return sum(array.nbytes for array in {id(array): array for array in _arrays(values)}.values())
+
+
+def moved(operator: tape.Operator, phase: str, arrays: tuple, result: Any) -> int:
+    """Bytes that a rule reads and writes: what it is given and what it makes and, of a gradient rule, what was kept for it.
+    A view moves none."""
+    if operator.is_view:
+        return 0
+    kept = [getattr(operator, "_saved", None), *(operator.__dict__.get(name) for name in operator._kept)]
+    return sizes([arrays, result, *(kept if phase == "backward" else ())])
 
 
 def largest(values: Any) -> int:

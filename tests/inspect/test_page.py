@@ -120,7 +120,7 @@ def test_steps_forward_and_back(page, recording, keys):
         page.press(keys.ARROW_RIGHT)
         assert page.step == step.index + 1
         assert page.find(".op-name").text == step.op.label
-        assert page.find(".card.current text").text == step.op.label
+        assert page.find(".card.current text").get_attribute("textContent") == step.op.label
         assert [e.text for e in page.all(".panel section:nth-of-type(2) figcaption .name")] == [
             local.value.name for local in step.local
         ]
@@ -291,7 +291,7 @@ def test_boxes_close_and_open_and_the_step_inside_is_still_marked(page, keys):
     page.press(keys.ARROW_RIGHT)
     page.click(".scope button")
     assert len(page.all(".card")) == before
-    assert page.find(".card.current text").text == page.find(".op-name").text
+    assert page.find(".card.current text").get_attribute("textContent") == page.find(".op-name").text
 
 
 def test_an_operator_that_is_clicked_is_gone_to(page, recording):
