@@ -26,6 +26,11 @@ def build(out: Path, execute: bool = True, browser: bool = True, language: str =
     source, html = out / "source", out / (builder if language == "en" else f"{builder}-{language}")
     chapters = gather.gather(source)
     os.environ.update(MINIDL_FULL="0", PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "kernels")]))
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+    ):  # chapters run side by side, and must not wait for each other
+        os.environ.setdefault(name, "1")
     options = ["-D", f"language={language}", "-D", f"nb_execution_cache_path={out / 'outputs'}"]
     options += ["-d", str(out / f"doctrees-{language}")]
     options += [] if execute else ["-D", "nb_execution_mode=off"]

@@ -20,6 +20,8 @@ def run(path: Path, pictures: Path | None = None, full: bool = False, strict: bo
     command += ["--pictures", str(pictures)] if pictures is not None else []
     command += ["--strict"] if strict else []
     environment = {**os.environ, "MPLBACKEND": "Agg", "MINIDL_FULL": "1" if full else "0", "PYTHONIOENCODING": "utf-8"}
+    if strict:  # on a machine that others use, BLAS's threads wait for each other, minutes for what takes seconds
+        environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
     if not full:  # small products gain nothing from threads, whose waiting costs ten times the work on a busy machine
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")
     return subprocess.Popen(
