@@ -61,7 +61,7 @@ clean:  ## remove the virtual environment and all that was built or compiled
 
 .venv/demo: .venv/bin/python pyproject.toml
 	@echo "Installing minidl and what it needs (a minute or two, once)"
-	$(PIP) -e '.[data]'
+	$(PIP) -e '.[data,jit,text]'
 	@touch $@
 
 .venv/book: .venv/bin/python pyproject.toml

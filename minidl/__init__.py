@@ -77,7 +77,7 @@ def __getattr__(name):
         from minidl import serialization
 
         return getattr(serialization, name)
-    if name in ("inspect", "profiler"):
+    if name in ("bench", "data", "inspect", "models", "profiler", "text", "train", "tutor", "utils"):
         import importlib
 
         return importlib.import_module(f"minidl.{name}")
