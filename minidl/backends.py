@@ -144,8 +144,8 @@ class _Choice:
 _default: _Choice  # for good; MINIDL_BACKEND's to begin with
 _current: ContextVar[_Choice | None] = ContextVar("minidl_backend", default=None)  # inside a ``with use_backend``
 
-# Called as observer(room, module) for every look-up while somebody watches; returns what stands in for the module.
-_observer: Callable[[str, Any], Any] | None = None
+# Each is called as observer(room, module) for every look-up while somebody watches; it returns what stands in for the module.
+_observers: list[Callable[[str, Any], Any]] = []
 
 
 def kernel(room: str) -> Any:
@@ -155,7 +155,9 @@ def kernel(room: str) -> Any:
         module = choice.found[room]
     except KeyError:
         module = choice.found[room] = _select(room, choice.overrides.get(room, choice.backend))
-    return module if _observer is None else _observer(room, module)
+    for observer in _observers:
+        module = observer(room, module)
+    return module
 
 
 def rooms() -> list[str]:

@@ -74,14 +74,14 @@ class profile:
         self._cupy = importlib.import_module("cupy") if backends.cuda_is_available() else None
         self._zero = time.perf_counter()
         self._handle = watch(self._operator)
-        backends._observer = self._room
+        backends._observers.append(self._room)
         return self
 
     def __exit__(self, *exc: object) -> None:
         global _active
         _active = None
         self._handle.remove()
-        backends._observer = None
+        backends._observers.remove(self._room)
         self.seconds += time.perf_counter() - self._zero
 
     # ------------------------------------------------------------------------------------------------------ the hooks

@@ -62,14 +62,14 @@ class Followed:
             self._handles.append(watch(self._seen))
         if self.count:
             self._handles.append(watch(self._rule))
-            self._observer, backends._observer = backends._observer, self._room
+            backends._observers.append(self._room)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for handle in self._handles:
             handle.remove()
         if self.count:
-            backends._observer = self._observer
+            backends._observers.remove(self._room)
 
     def _begin(self, module: Module, args: tuple) -> None:
         if module in self._paths:
@@ -120,7 +120,7 @@ class Followed:
         return result
 
     def _room(self, room: str, module: Any) -> Any:
-        return _Counting(self, room, module if self._observer is None else self._observer(room, module))
+        return _Counting(self, room, module)
 
 
 class _Counting:

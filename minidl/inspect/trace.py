@@ -111,16 +111,22 @@ class trace:
         self._names: dict[int, tuple[weakref.ref, str | None]] = {}
         self._ran = threading.local()  # the operator whose rule ran last, its seconds and implementation
         self._implementations: dict[str, str] = {}
+        self._handles: list[Any] = []
 
     def __enter__(self) -> trace:
+        if self._handles:
+            raise RuntimeError(
+                "this trace is open already; a block inside it takes a trace of its own: inspect.trace()"
+            )
         self._handles = [watch(self._rule), on_record(self._record), *self.modules.follow()]
-        self._outer, backends._observer = backends._observer, self._room
+        backends._observers.append(self._room)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for handle in self._handles:
             handle.remove()
-        backends._observer = self._outer
+        self._handles = []
+        backends._observers.remove(self._room)
         self._notes.clear()
         self._names.clear()
 
@@ -140,7 +146,7 @@ class trace:
         if room not in self._implementations:
             self._implementations[room] = backends.implementation(room)
         self._ran.implementation = self._implementations[room]
-        return module if self._outer is None else self._outer(room, module)
+        return module
 
     def _record(self, operator: Any, inputs: Any, outputs: tuple[Tensor, ...]) -> None:
         ran = self._ran

@@ -21,13 +21,14 @@ __all__ = ["Beams", "beam_search", "evaluating", "generate", "restrict", "sample
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
     """A block in which a model is in evaluation mode, and nothing goes on the tape."""
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with no_grad():
             yield
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def restrict(logits: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Any:

@@ -7,7 +7,7 @@ allocation for parameter-efficient fine-tuning".
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,11 @@ class Adapter(nn.Module):
         raise NotImplementedError
 
     def merged(self) -> nn.Linear:
-        """The base layer, with W + s ΔW for its weight: it gives what both gave, at the cost of one."""
+        """The base layer, with W + s ΔW for its weight: it gives what both gave, at the cost of one. The weight is a new
+        one, since another layer may share the old."""
         with no_grad():
-            self.base.weight.copy_(self.base.weight + self.scaling * self.delta())
+            weight = self.base.weight + self.scaling * self.delta()
+        self.base.weight = nn.Parameter(weight, requires_grad=self.base.weight.requires_grad)
         return self.base
 
     def extra_repr(self) -> str:
@@ -109,20 +111,27 @@ def add_adapters(
         settings: ``rank``, ``alpha``, ``dropout``.
 
     Raises:
-        ValueError: no layer has such a name.
+        ValueError: no layer has such a name; or one belongs to a :class:`minidl.nn.MultiheadAttention`, which takes its
+            weight and never calls it.
     """
     targets, kept = set(targets), tuple(train_also)
-    model.requires_grad_(False)
     places = [
-        (parent, name)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if name in targets and isinstance(child, nn.Linear)
+        (parent, name) for parent, name, child in _places(model) if name in targets and isinstance(child, nn.Linear)
     ]
     if not places:
         raise ValueError(f"no linear layer of {type(model).__name__} is called {' or '.join(sorted(targets))}")
     for parent, name in places:
-        setattr(parent, name, kind(getattr(parent, name), **settings))
+        if isinstance(parent, nn.MultiheadAttention):
+            raise ValueError(
+                f"{name} of a MultiheadAttention cannot have an adapter: attention takes its weight directly"
+            )
+    model.requires_grad_(False)
+    made: dict[int, Adapter] = {}  # a layer that stands in several places has one adapter in all of them
+    for parent, name in places:
+        layer = getattr(parent, name)
+        if id(layer) not in made:
+            made[id(layer)] = kind(layer, **settings)
+        setattr(parent, name, made[id(layer)])
     for name, child in model.named_children():
         if name in kept:
             child.requires_grad_()
@@ -135,11 +144,25 @@ def adapters(model: nn.Module) -> dict[str, Adapter]:
 
 
 def merge_adapters(model: nn.Module) -> nn.Module:
-    """Put every adapter's correction into its layer's weight, and the layer into the adapter's place. In place."""
-    for name, adapter in adapters(model).items():
-        parent, _, own = name.rpartition(".")
-        setattr(model.get_submodule(parent) if parent else model, own, adapter.merged())
+    """Put every adapter's correction into its layer's weight, and the layer into the adapter's places. In place; returns the
+    model, or its merged layer, if the model is itself an adapter."""
+    if isinstance(model, Adapter):
+        return model.merged()
+    merged: dict[int, nn.Linear] = {}
+    for parent, name, child in list(_places(model)):
+        if isinstance(child, Adapter):
+            if id(child) not in merged:
+                merged[id(child)] = child.merged()
+            setattr(parent, name, merged[id(child)])
     return model
+
+
+def _places(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
+    """(parent, name, child) of every place in a model where a module stands, shared ones as often as they do."""
+    for parent in model.modules():
+        for name, child in parent._modules.items():
+            if child is not None:
+                yield parent, name, child
 
 
 def save_adapters(model: nn.Module, path: str | os.PathLike) -> None:
@@ -268,7 +291,12 @@ class RankAllocator:
 
     def _triplets(self, i: int) -> np.ndarray:
         """The importance of the triplets of layer ``i``."""
-        of_p, of_e, of_q = (np.multiply(*self._means[f"{part}{i}"]) for part in "PEQ")
+        layer = self.layers[i]
+        nothing = {"P": layer.lora_P, "E": layer.lora_E, "Q": layer.lora_Q}  # of a layer that has had no gradient yet
+        of_p, of_e, of_q = (
+            np.multiply(*self._means[f"{part}{i}"]) if f"{part}{i}" in self._means else np.zeros(tuple(p.shape))
+            for part, p in nothing.items()
+        )
         return of_e + of_p.mean(0) + of_q.mean(1)
 
     def state_dict(self) -> dict[str, Any]:

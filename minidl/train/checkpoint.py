@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def restore(trainer: Any, path: Path) -> None:
         set_random_state(trainer, saved["random"]["now"])
         if trainer.scaler.is_enabled():
             trainer.scaler.load_state_dict(saved["scaler"])
-        for callback in trainer.callbacks:
-            if type(callback).__name__ in saved.get("callbacks", {}):
-                callback.load_state_dict(saved["callbacks"][type(callback).__name__])
+        for name, callback in _named_callbacks(trainer):
+            if name in saved.get("callbacks", {}):
+                callback.load_state_dict(saved["callbacks"][name])
         progress = saved["progress"]
         trainer.epoch, trainer.step = progress["epoch"], progress["step"]
         trainer.loss_sum, trainer.seen = progress["loss_sum"], progress["seen"]
@@ -67,21 +68,39 @@ def restore(trainer: Any, path: Path) -> None:
 
 
 def _callback_states(trainer: Any) -> dict[str, Any]:
-    """What callbacks must remember, by the names of their classes; of those alone that have something."""
-    states = {type(c).__name__: c.state_dict() for c in trainer.callbacks if hasattr(c, "state_dict")}
+    """What callbacks must remember, by their names; of those alone that have something."""
+    states = {name: c.state_dict() for name, c in _named_callbacks(trainer) if hasattr(c, "state_dict")}
     return {name: state for name, state in states.items() if state}
 
 
+def _named_callbacks(trainer: Any) -> list[tuple[str, Any]]:
+    """Callbacks by the names of their classes; the second of a class is "EMA 2"."""
+    seen: Counter[str] = Counter()
+    named = []
+    for callback in trainer.callbacks:
+        name = type(callback).__name__
+        seen[name] += 1
+        named.append((name if seen[name] == 1 else f"{name} {seen[name]}", callback))
+    return named
+
+
 def random_state(trainer: Any) -> list[Tensor]:
-    """Where the random numbers are: minidl's own, and those of a loader with a generator of its own."""
-    own = getattr(trainer.train_loader, "generator", None)
-    return [random.get_rng_state()] + ([] if own is None else [own.get_state()])
+    """Where the random numbers are: minidl's own, and those of generators that the loader or its samplers have."""
+    return [random.get_rng_state(), *(own.get_state() for own in _generators(trainer.train_loader))]
 
 
 def set_random_state(trainer: Any, states: list[Tensor]) -> None:
     random.set_rng_state(states[0])
-    if len(states) > 1:
-        trainer.train_loader.generator.set_state(states[1])
+    for own, state in zip(_generators(trainer.train_loader), states[1:]):
+        own.set_state(state)
+
+
+def _generators(loader: Any) -> list[Any]:
+    """The generators of a loader, its sampler, its batch sampler and that one's sampler, each once."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    places = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
+    found = [getattr(place, "generator", None) for place in places]
+    return list({id(own): own for own in found if own is not None}.values())
 
 
 def _differences(trainer: Any, saved: dict[str, Any]) -> list[str]:

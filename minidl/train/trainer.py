@@ -209,11 +209,12 @@ class Trainer:
     def _batches(self) -> Iterator[Any]:
         """The batches of the present epoch; after a resume, those that are left of it, in the same order."""
         if self.step:
+            now, self._resumed_with = self._resumed_with or checkpoint.random_state(self), []
             checkpoint.set_random_state(self, self._epoch_began_with)
             batches = iter(self.train_loader)
             for _ in islice(batches, self.step):
                 pass
-            checkpoint.set_random_state(self, self._resumed_with)
+            checkpoint.set_random_state(self, now)
             return batches
         self._epoch_began_with = checkpoint.random_state(self)
         return iter(self.train_loader)
@@ -256,7 +257,8 @@ class Trainer:
             self._tell("on_evaluate_end")
 
     def _tell(self, event: str) -> None:
-        for callback in self.callbacks:
+        # What was put on first for an evaluation comes off last.
+        for callback in reversed(self.callbacks) if event == "on_evaluate_end" else self.callbacks:
             getattr(callback, event)(self)
 
     # ----------------------------------------------------------------------------------------------------- checkpoints

@@ -22,13 +22,13 @@ def reaching():
     """The operators that call kernels, and of which rooms."""
     found = defaultdict(set)
     for op in TABLE.values():
-        backends._observer = lambda room, module, name=op.name: found[name].add(room) or module
+        backends._observers[:] = [lambda room, module, name=op.name: found[name].add(room) or module]
         try:
             for sample in op.all_samples():
                 args, kwargs, _ = minidl_arguments(sample)
                 resolve(minidl, op.name)(*args, **kwargs)
         finally:
-            backends._observer = None
+            backends._observers.clear()
     return dict(found)
 
 

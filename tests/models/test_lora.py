@@ -180,3 +180,43 @@ def test_orthogonality_is_zero_at_first_and_pulls_back():
         loss.backward()
         optimizer.step()
     assert lora.orthogonality(model).item() < 0.2 * before
+
+
+class Sharing(nn.Module):
+    """Two linear layers with one weight, or one layer under two names."""
+
+    def __init__(self, one_layer):
+        super().__init__()
+        self.query = nn.Linear(4, 4)
+        self.value = self.query if one_layer else nn.Linear(4, 4)
+        self.value.weight = self.query.weight
+
+    def forward(self, x):
+        return self.value(self.query(x))
+
+
+@pytest.mark.parametrize("one_layer", [False, True])
+def test_shared_layers_and_weights_merge_exactly(one_layer):
+    minidl.manual_seed(0)
+    model = lora.add_adapters(Sharing(one_layer), rank=2)
+    assert (model.query is model.value) is one_layer
+    with minidl.no_grad():
+        for adapter in lora.adapters(model).values():
+            adapter.lora_B.copy_(minidl.randn(4, 2))
+    x = minidl.randn(3, 4)
+    before = model(x)
+    merged = lora.merge_adapters(model)
+    assert not lora.adapters(merged)
+    np.testing.assert_allclose(merged(x).numpy(force=True), before.numpy(force=True), rtol=1e-5, atol=1e-5)
+
+
+def test_an_adapter_merges_by_itself_and_attention_takes_none():
+    adapter = lora.LoRALinear(nn.Linear(4, 4), 2)
+    assert lora.merge_adapters(adapter) is adapter.base
+    with pytest.raises(ValueError, match="MultiheadAttention cannot have an adapter"):
+        lora.add_adapters(nn.MultiheadAttention(4, 2), targets=("out_proj",), rank=2)
+
+
+def test_ranks_are_given_where_no_gradient_has_come_yet():
+    model = lora.add_adapters(Sharing(False), lora.AdaLoRALinear, rank=3)
+    lora.RankAllocator(model, 1, 10, 0.0, 0.0).prune()

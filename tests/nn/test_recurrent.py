@@ -249,3 +249,12 @@ def test_sequences_side_by_side():
     np.testing.assert_array_equal(packed.data.numpy(), theirs.data.numpy())
     for a, b in zip(utils.unpack_sequence(packed), arrays):
         np.testing.assert_array_equal(a.numpy(), b)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_an_empty_batch(kind, batch_first):
+    shape = (0, 5, 2) if batch_first else (5, 0, 2)
+    ours = getattr(nn, kind)(2, 3, batch_first=batch_first)(minidl.zeros(*shape))[0]
+    theirs = getattr(torch.nn, kind)(2, 3, batch_first=batch_first)(torch.zeros(*shape))[0]
+    assert ours.shape == tuple(theirs.shape)

@@ -23,6 +23,8 @@ def samples(s):
     yield s.sample("one query", s.floats(1, 2, 1, 4), s.floats(1, 2, 9, 4), s.floats(1, 2, 9, 4))
     yield s.sample("one of everything", s.floats(1, 1, 1, 1), s.floats(1, 1, 1, 1), s.floats(1, 1, 1, 1))
     yield s.sample("empty batch", s.floats(0, 2, 3, 4), s.floats(0, 2, 3, 4), s.floats(0, 2, 3, 4))
+    yield s.sample("empty batch, masked", *(s.floats(0, 2, 3, 4) for _ in range(3)), s.rng.random((3, 3)) < 0.7)
+    yield s.sample("no heads, masked", *(s.floats(2, 0, 3, 4) for _ in range(3)), s.constant(s.floats(3, 3)))
     yield s.sample("sliced", s.sliced(2, 2, 3, 4), s.sliced(2, 2, 5, 4), s.sliced(2, 2, 5, 4))
     for i in range(6):
         n, h, t, j, d, e = (int(x) for x in s.rng.integers(1, 6, 6))

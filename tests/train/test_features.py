@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import types
 
@@ -11,10 +12,13 @@ import pytest
 
 import minidl
 from minidl import nn, optim
-from minidl.data import DataLoader, Digits, TensorDataset
+from minidl.data import DataLoader, Digits, RandomSampler, TensorDataset
 from minidl.data.transforms import ToTensor
+from minidl.nn import functional as F
 from minidl.train import Callback, Trainer
 from minidl.train.averaging import EMA
+from minidl.train.diagnosis import NotFiniteError
+from minidl.train.interrupts import Interrupted
 from minidl.train.limits import ClipGradients, EarlyStopping
 from minidl.train.recipes import Recipe, make_optimizer, make_trainer, recipe_of
 from minidl.train.schedules import decay_groups, warmup_cosine
@@ -207,3 +211,68 @@ def test_recipes_that_cannot_be():
         make_trainer(network(), Recipe(schedule="steps"), data(), data(), data="digits", seed=0)
     assert recipe_of("resnet").schedule == "cosine"
     assert recipe_of("mlp") == Recipe().with_options(lr=None)
+
+
+def test_averages_on_averages_come_off_in_reverse_order():
+    def weights(*rates):
+        minidl.manual_seed(0)
+        model = nn.Linear(3, 2)
+        trainer = Trainer(
+            model,
+            optim.SGD(model.parameters(), 0.1),
+            [(minidl.rand(4, 3), minidl.tensor([0, 1, 0, 1]))] * 3,
+            [(minidl.rand(4, 3), minidl.tensor([0, 1, 0, 1]))],
+            callbacks=[EMA(rate) for rate in rates],
+        )
+        trainer.fit(2)
+        return model.weight
+
+    assert minidl.equal(weights(0.5, 0.9), weights())
+
+
+def test_fit_goes_on_after_it_stopped_inside_an_epoch():
+    minidl.manual_seed(0)
+    model, calls = nn.Linear(3, 2), []
+
+    def loss(scores, targets):
+        calls.append(1)
+        return F.cross_entropy(scores, targets) * (float("nan") if len(calls) == 3 else 1.0)
+
+    data = TensorDataset(minidl.rand(8, 3), minidl.tensor([0, 1] * 4))
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), DataLoader(data, 2, shuffle=True), loss_fn=loss)
+    with pytest.raises(NotFiniteError):
+        trainer.fit(2)
+    assert (trainer.epoch, trainer.step) == (0, 2)
+    assert len(trainer.fit(2)) == 2
+
+
+class StopAt(Callback):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def on_step_end(self, trainer):
+        self.left -= 1
+        if not self.left:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_samplers_own_generator_resumes_to_the_same_bits(tmp_path):
+    def trainer(folder):
+        minidl.manual_seed(0)
+        model = nn.Linear(3, 2)
+        data = TensorDataset(minidl.rand(9, 3), minidl.tensor([0, 1, 1] * 3))
+        sampler = RandomSampler(data, generator=minidl.Generator().manual_seed(3))
+        return Trainer(model, optim.SGD(model.parameters(), 0.1), DataLoader(data, 2, sampler=sampler), folder=folder)
+
+    whole = trainer(tmp_path / "whole")
+    whole.fit(3)
+    stopped = trainer(tmp_path / "stopped")
+    stopped.callbacks.append(StopAt(7))
+    with pytest.raises(Interrupted):
+        stopped.fit(3)
+    resumed = trainer(tmp_path / "stopped").resume()
+    resumed.fit(3)
+    assert minidl.equal(resumed.model.weight, whole.model.weight)
+    assert [row["train_loss"] for row in resumed.history] == [row["train_loss"] for row in whole.history]

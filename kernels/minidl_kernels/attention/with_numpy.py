@@ -163,7 +163,7 @@ class Blocks:
         if self.mask is not None:
             keys = kt.shape[2]
             seen = self.mask[*piece, :, rows, :keys]
-            whole = scores.reshape((*seen.shape[:-1], -1))[..., :keys]
+            whole = scores.reshape((*seen.shape[:-1], scores.shape[2]))[..., :keys]
             if seen.dtype == bool:
                 whole[~seen] = -np.inf
             else:

@@ -159,7 +159,7 @@ class RNNBase(Module):
                 f"{self.mode}: input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}: "
                 f"input {list(shape)}"
             )
-        if x.shape[0] == 0 or (x.ndim == 3 and self.batch_first and x.shape[1] == 0):
+        if x.shape[1 if x.ndim == 3 and self.batch_first else 0] == 0:
             raise RuntimeError(f"{self.mode}: Expected sequence length to be larger than 0 in RNN, input {list(shape)}")
         parameter = getattr(self, self._names[0][0])
         if x.dtype != parameter.dtype:
