@@ -16,7 +16,7 @@ demo: .venv/demo  ## download MNIST, train the ConvNet for three epochs, and lea
 	$(BIN)/minidl train mnist --epochs $(EPOCHS)
 
 test: .venv/test  ## run every test (PyTorch is the reference), with coverage
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
 
 lint: .venv/test  ## style and types
 	$(BIN)/ruff check .

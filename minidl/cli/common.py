@@ -67,6 +67,17 @@ def say(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
+def end_as(ended: BaseException | None) -> None:
+    """End a command as the script that it ran did: with its exit code and last words, or its exception."""
+    if isinstance(ended, SystemExit):
+        if isinstance(ended.code, (int, type(None))):
+            raise typer.Exit(ended.code or 0)
+        errors.print(str(ended.code), markup=False, soft_wrap=True)  # as Python does for sys.exit("a sentence")
+        raise typer.Exit(1)
+    if ended is not None:
+        raise ended
+
+
 def _version(asked: bool) -> None:
     if asked:
         console.print(f"minidl {minidl.__version__}")

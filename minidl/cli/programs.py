@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minidl.cli.common import Debug, app, console, one_line_errors, say
+from minidl.cli.common import Debug, app, console, end_as, one_line_errors, say
 
 
 @app.command("profile", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -34,10 +34,7 @@ def profile_script(
     if trace is not None:
         prof.export_chrome_trace(trace)
         say(f"The trace is in {trace}: open it in chrome://tracing or https://ui.perfetto.dev")
-    if isinstance(ended, SystemExit):
-        raise typer.Exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
-    if ended is not None:
-        raise ended
+    end_as(ended)
 
 
 @app.command("race")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from minidl.cli.common import Debug, app, console, one_line_errors, say
+from minidl.cli.common import Debug, app, console, end_as, one_line_errors, say
 
 
 @app.command("step", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -48,10 +48,7 @@ def step_script(
 
     with stop_at(call, play) as stop:
         ended = run_script(script, context.args)
-    if isinstance(ended, SystemExit):
-        raise typer.Exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
-    if ended is not None:
-        raise ended
+    end_as(ended)
     if stop.calls < call:
         times = {0: "never", 1: "once"}.get(stop.calls, f"{stop.calls} times")
         raise RuntimeError(f"{script} called backward() {times}, so there is no call {call} to step through")

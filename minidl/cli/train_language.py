@@ -189,7 +189,7 @@ def gradients(
             raise ValueError(f"{texts} texts of {length + 1} tokens are more than the held-out text of {len(tokens):,}")
         rows = creation.tensor(tokens[: texts * (length + 1)]).reshape((texts, length + 1))
         curves[run.name] = norms = gradients_along_time(model, rows).cpu().numpy()
-        back = [n for n in (1, 10, 30, 100, 300, 1000) if n < length]
+        back = [*(n for n in (1, 10, 30, 100, 300, 1000) if n < length - 1), length - 1]
         told = ", ".join(f"{norms[-1 - n] / norms[-1]:.1e} {n} steps back" for n in back)
         say(f"{run.name}: of the gradient at the last step is left: {told}.")
     pictures.draw_along_time(curves, picture)

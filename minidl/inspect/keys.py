@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import sys
@@ -65,8 +66,7 @@ class Keys(Lines):
 
 def reader(stream: TextIO | None = None) -> Lines:
     """What reads commands from ``stream`` (the standard input): keys if it is a terminal that can give them."""
-    stream = stream or sys.stdin
-    assert stream is not None
+    stream = stream or sys.stdin or io.StringIO()  # a closed standard input is one that has come to its end
     if stream.isatty() and _can_read_keys():
         return Keys(stream)
     return Lines(stream)

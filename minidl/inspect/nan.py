@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import creation
+from minidl import creation, random
 from minidl.autograd import on_rule
 from minidl.autograd.walk import grad
 from minidl.inspect import nan_words
@@ -90,8 +90,9 @@ def why_nan(
         names: a module, or names of leaves.
         keep: the bytes of values that a function's run may keep.
 
-    An infinity that does no harm, such as a mask's -∞ before softmax, is passed over. No ``.grad`` is touched, and the
-    graph is kept.
+    A function is run once, as in training: statistics that its batch norms keep take part. An infinity that does no harm,
+    such as a mask's -∞ before softmax, is passed over. No ``.grad`` is touched, random numbers are afterwards as before, and
+    the graph is kept.
 
     Raises:
         TypeError: neither a Tensor nor a function that gives one.
@@ -102,7 +103,7 @@ def why_nan(
             raise TypeError(
                 f"why_nan: loss must be a Tensor or a function that computes one, got {type(loss).__name__}"
             )
-        with trace(keep):
+        with trace(keep), random.fork_rng():
             loss = loss()
         if not isinstance(loss, Tensor):
             raise TypeError(f"why_nan: the function must give a Tensor, got {type(loss).__name__}")

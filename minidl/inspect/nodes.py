@@ -112,7 +112,9 @@ def read(tensors: Tensor | Sequence[Tensor], names: Module | Mapping[str, Tensor
         TypeError: something else than tensors.
         RuntimeError: a tensor that nothing requiring a gradient went into.
     """
-    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+    if not given:
+        raise TypeError("the graph of one or several tensors can be read, and none was given")
     for tensor in given:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"the graph of a Tensor can be read, got {type(tensor).__name__}")

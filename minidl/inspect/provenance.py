@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import random
 from minidl.autograd import no_grad
 from minidl.inspect.nodes import Nodes, Value, read
 from minidl.inspect.paths import Path, Search
@@ -188,12 +189,13 @@ def _by_function(function: Callable[[], Any], value: Value, index: tuple[int, ..
     leaf = value.tensor
     if leaf is None:
         raise ReplayError(f"function= can move a leaf alone, and {value.name} is computed; use a trace")
-    before = leaf._data[index].copy()
+    before, chance = leaf._data[index].copy(), random.get_rng_state()
 
     def loss(delta: float) -> float:
         leaf._data[index] = before + delta
         try:
-            with no_grad():
+            with no_grad(), random.fork_rng():  # dropout, say, drops the same in every evaluation
+                random.set_rng_state(chance)
                 return float(function())
         finally:
             leaf._data[index] = before
