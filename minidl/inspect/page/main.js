@@ -224,6 +224,7 @@
   $("title").textContent = `backward from ${loss.name}${loss.figure?.items?.length === 1 ? ` = ${numberText(loss.figure.items[0])}` : ""}`;
   $("summary").textContent = [`${recording.ops.length} operators`, `${steps.length} steps`, ...recording.picture.remarks].join(" · ");
   $("legend").append(...recording.legend.map(([role, name]) => html("span", { class: `key-${role}` }, name)));
+  $("legend").append(html("span", { class: "colours" }, "values: blue below 0, red above; gradients: violet below 0, green above"));
   const asked = Number(/step=(\d+)/.exec(location.hash)?.[1] ?? 0);
   player.index = Math.min(asked, steps.length) - 1;
   view.mark(player.index);

@@ -1,5 +1,7 @@
 // The graph on the page: moved, zoomed, its boxes opened; what the pass has reached is marked, and its gradients appear.
 
+const LEGEND = 44; // pixels at the bottom that the legend covers
+
 class GraphView {
   /** `chosen(opId)` is called when an operator is clicked. */
   constructor(holder, recording, chosen) {
@@ -85,6 +87,7 @@ class GraphView {
 
   /** Bring the current operator into sight, moving the graph no further than need be. */
   follow(gently = true) {
+    if (this.whole()) return;
     const target = this.current ?? [...this.graph.cards.values()].find(({ placed }) => placed.part.kind === "end");
     if (!target) return;
     const { placed } = target, { clientWidth: w, clientHeight: h } = this.holder;
@@ -106,15 +109,27 @@ class GraphView {
     this.moveTo(x - (x - this.x) * by, y - (y - this.y) * by);
   }
 
-  fit() {
+  /** The zoom at which all of the graph is in sight. */
+  fitting() {
     const { clientWidth: w, clientHeight: h } = this.holder;
-    const below = 44; // the legend
-    this.zoom = Math.min((w - 40) / this.graph.width, (h - below - 30) / this.graph.height, 1.2);
-    this.moveTo((w - this.graph.width * this.zoom) / 2, (h - below - this.graph.height * this.zoom) / 2 + 6);
+    return Math.min((w - 40) / this.graph.width, (h - LEGEND - 30) / this.graph.height, 1.2);
   }
 
-  /** As large as is readable: the whole width if it fits, beginning at the current step or the loss. */
+  /** Whether all of the graph is in sight now. */
+  whole() {
+    const { clientWidth: w, clientHeight: h } = this.holder, { width, height } = this.graph;
+    return this.x >= 0 && this.y >= 0 && this.x + width * this.zoom <= w && this.y + height * this.zoom <= h - LEGEND;
+  }
+
+  fit() {
+    const { clientWidth: w, clientHeight: h } = this.holder;
+    this.zoom = this.fitting();
+    this.moveTo((w - this.graph.width * this.zoom) / 2, (h - LEGEND - this.graph.height * this.zoom) / 2 + 6);
+  }
+
+  /** All of a graph that can be read so; of a larger one the whole width, beginning at the current step or the loss. */
   start() {
+    if (this.fitting() >= 0.5) return this.fit();
     this.zoom = Math.max(0.6, Math.min((this.holder.clientWidth - 40) / this.graph.width, 1));
     this.moveTo((this.holder.clientWidth - this.graph.width * this.zoom) / 2, 1e6);
     this.follow(false);
