@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -40,17 +42,25 @@ def list_chapters(folder: Folder = MINE, debug: Debug = False) -> None:
     from minidl.tutor.progress import Progress
 
     progress = Progress(folder)
-    table = Table("", "chapter", "the question", "solved", show_lines=True)
+    table = Table("", "chapter", "it begins", "solved")
     for path in shelf.paths():
         chapter = read(path)
         done = sum(progress.solved(chapter.name, name) for name in chapter.exercises)
         table.add_row(
-            chapter.number, Text(chapter.title), Text(chapter.question), f"{done} of {len(chapter.exercises)}"
+            chapter.number,
+            Text(chapter.title),
+            Text(_first_words(chapter.question)),
+            f"{done} of {len(chapter.exercises)}",
         )
     console.print(table)
     say(
         "minidl tutorials start 00 writes a chapter for you to work in; run 00 runs it; minidl check 00 checks your answers."
     )
+
+
+def _first_words(question: str, width: int = 64) -> str:
+    """How a chapter's question begins, without Markdown's marks."""
+    return textwrap.shorten(re.sub(r"[*`$]", "", question), width, placeholder=" …")
 
 
 @tutorials.command("run")
