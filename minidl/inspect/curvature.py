@@ -126,7 +126,7 @@ def hessian_spectrum(
     ``iterations`` × n numbers of memory.
 
     Raises:
-        ValueError, RuntimeError: nothing to differentiate; a loss of several elements.
+        ValueError, RuntimeError: nothing to differentiate; a loss of several elements, or one that is not finite.
     """
     chosen = _parameters(params)
     if iterations < 1 or samples < 1:
@@ -180,6 +180,8 @@ def _product(loss: Any, chosen: list[Tensor]) -> Callable[[np.ndarray], np.ndarr
     if not isinstance(loss, Tensor) or loss._data.size != 1:
         what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"the Hessian is of one number: the loss must be a Tensor of one element, got {what}")
+    if not np.isfinite(on_host(loss._data)).all():
+        raise RuntimeError(f"the loss is {loss.item()}, which has no curvature; inspect.why_nan says where that arose")
     first = grad(loss, chosen, create_graph=True, materialize_grads=True, allow_unused=True)
     sizes = [p._data.size for p in chosen]
     ends = np.cumsum(sizes)[:-1]

@@ -32,6 +32,8 @@ class LossSurface:
     directions: list[Direction]
 
     def __repr__(self) -> str:
+        if np.isnan(self.losses).all():
+            return f"loss at {' × '.join(map(str, self.losses.shape))} points, NaN at all of them"
         low = np.unravel_index(int(np.nanargmin(self.losses)), self.losses.shape)
         where = f"a = {self.a[low[0]]:.3g}" + ("" if self.b is None else f", b = {self.b[low[1]]:.3g}")
         shape = " × ".join(map(str, self.losses.shape))

@@ -8,6 +8,7 @@ for op in nodes.ops:                              # in the order in which they r
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -242,6 +243,10 @@ def _host(array: Any) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------------- names
 
 
+# Characters that no file of XML or UTF-8 may hold.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
 def _known_names(given: Module | Mapping[str, Tensor] | None) -> dict[Any, str]:
     """Names of values by their edges: those that were given, else those of the program's variables."""
     if given is not None and not isinstance(given, (Module, Mapping)):
@@ -264,7 +269,7 @@ def _known_names(given: Module | Mapping[str, Tensor] | None) -> dict[Any, str]:
 
 def _name(found: dict[Any, str], name: str, tensor: Tensor) -> None:
     if isinstance(tensor, Tensor) and tensor._requires_grad:
-        found.setdefault(tensor._edge or (tensor, 0), name)
+        found.setdefault(tensor._edge or (tensor, 0), _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", name))
 
 
 def _name_parameters(found: dict[Any, str], prefix: str, module: Module) -> None:

@@ -258,7 +258,9 @@ def _header(
         x += width
     if figures:
         y += 16
-        told = f"blue below zero, red above{'; gradients (∂) on the right, violet below zero, green above' if gradients else ''}"
+        told = (
+            f"blue below zero, red above{'; gradients (∂) beside, violet below zero, green above' if gradients else ''}"
+        )
         groups.append(Group("label", shapes=[Text(MARGIN, y, told, SMALL, "start")]))
     return groups, y + 18
 

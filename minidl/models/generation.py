@@ -165,8 +165,10 @@ def beam_search(
         num_return: R, how many texts for each prompt, at most K.
 
     Raises:
-        ValueError: numbers below 1, ``num_return`` above ``num_beams``.
+        ValueError: numbers below 1, ``num_return`` above ``num_beams``; no prompt; logits that are no numbers.
     """
+    if not prompt.shape[0]:
+        raise ValueError(f"beam_search: there is no prompt to go on from (shape {tuple(prompt.shape)})")
     if min(num_beams, max_new_tokens, num_return) < 1 or num_return > num_beams:
         raise ValueError(
             f"beam_search: num_beams ({num_beams}), max_new_tokens ({max_new_tokens}) and num_return ({num_return}) must "
@@ -177,7 +179,10 @@ def beam_search(
     fresh, beams = prompt.repeat_interleave(num_beams, 0), None
     with no_grad():
         for _ in range(max_new_tokens):
-            logs = F.log_softmax(step(fresh, beams).double(), -1).cpu().numpy().reshape(n, num_beams, -1)
+            scores = F.log_softmax(step(fresh, beams).double(), -1).cpu().numpy()
+            if np.isnan(scores).any():
+                raise ValueError("beam_search: step gave logits that are NaN, or -inf for every token")
+            logs = scores.reshape(n, num_beams, scores.shape[-1])
             moves = [search.advance(rows) for search, rows in zip(searches, logs)]
             if all(search.done for search in searches):
                 break

@@ -57,12 +57,17 @@ class WordPiece:
         return cls(file.read_text(encoding="utf-8").rstrip("\n").split("\n"), lowercase)
 
     def encode(self, text: str, max_length: int | None = None, special: bool = True) -> list[int]:
-        """The numbers of a text's pieces, between [CLS] and [SEP] if ``special``; at most ``max_length`` with these."""
+        """The numbers of a text's pieces, between [CLS] and [SEP] if ``special``; at most ``max_length`` with these.
+
+        ValueError if there is no room for these two.
+        """
+        if special and max_length is not None and max_length < 2:
+            raise ValueError(f"max_length must leave room for [CLS] and [SEP], but is {max_length}; or special=False")
         numbers = [number for word in self.words(text) for number in self._pieces(word)]
         if not special:
             return numbers[:max_length]
         if max_length is not None:
-            numbers = numbers[: max(max_length - 2, 0)]
+            numbers = numbers[: max_length - 2]
         return [self.cls, *numbers, self.sep]
 
     def decode(self, numbers: Sequence[int] | Any, skip_special: bool = True) -> str:
