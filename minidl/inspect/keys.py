@@ -66,10 +66,10 @@ class Keys(Lines):
 
 def reader(stream: TextIO | None = None) -> Lines:
     """What reads commands from ``stream`` (the standard input): keys if it is a terminal that can give them."""
-    stream = stream or sys.stdin or io.StringIO()  # a closed standard input is one that has come to its end
-    if stream.isatty() and _can_read_keys():
-        return Keys(stream)
-    return Lines(stream)
+    given: TextIO = stream or sys.stdin or io.StringIO()  # a closed standard input is one that has come to its end
+    if given.isatty() and _can_read_keys():
+        return Keys(given)
+    return Lines(given)
 
 
 def _can_read_keys() -> bool:

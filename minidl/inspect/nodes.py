@@ -113,7 +113,7 @@ def read(tensors: Tensor | Sequence[Tensor], names: Module | Mapping[str, Tensor
         TypeError: something else than tensors.
         RuntimeError: a tensor that nothing requiring a gradient went into.
     """
-    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+    given: list[Any] = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
     if not given:
         raise TypeError("the graph of one or several tensors can be read, and none was given")
     for tensor in given:

@@ -238,7 +238,8 @@ def load_run(folder: Path) -> tuple[Any, Any]:
     """
     if not (folder / "network.json").exists():
         raise FileNotFoundError(
-            f"{folder} holds no language model: there is no network.json; train one with minidl train"
+            f"{folder} holds no model of texts: there is no network.json; minidl train charlm, gpt, bert, sentiment, "
+            "topics or translate trains one"
         )
     if not (folder / "model.safetensors").exists():
         raise FileNotFoundError(f"{folder} holds no weights yet: they are saved when an epoch ends, or at Ctrl-C")

@@ -158,7 +158,7 @@ def test_commands(data, small_tasks, tmp_path):
 
 
 def test_mistakes(tmp_path):
-    assert "holds no language model" in invoke("translate", tmp_path, "one")[1]
+    assert "holds no model of texts" in invoke("translate", tmp_path, "one")[1]
     tokenizer = CharTokenizer.of("abc")
     network = language.Network("rnn", tokenizer.vocab_size, {"width": 2, "hidden": 2})
     language.save_run(tmp_path, network, tokenizer)
