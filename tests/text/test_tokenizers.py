@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -192,8 +193,8 @@ def test_words_and_pieces():
 )
 @settings(max_examples=200)
 def test_any_text_as_the_library_has_it(text):
-    # From U+2B820 on characters are Chinese to BERT, and to the library from U+2B920 on.
-    assume(not any(0x2B820 <= ord(c) < 0x2B920 for c in text))
+    # The library's tables are of an older Unicode: to characters of before they are the same.
+    assume(all(unicodedata.ucd_3_2_0.category(c) == unicodedata.category(c) for c in text))
     assert WordPiece(PIECES).encode(text, special=False) == the_librarys(PIECES).encode(text).ids
 
 
