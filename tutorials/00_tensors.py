@@ -26,7 +26,7 @@ from minidl.tutor import choose
 minidl.manual_seed(0)
 
 # %% [markdown]
-# ## 1. The mathematics: a line of numbers and a way to walk it
+# ## The mathematics: a line of numbers and a way to walk it
 #
 # Memory has no rows and no columns. It is one long line of places, numbered from 0. So a matrix must be *read out of
 # a line*, and somebody has to say how. Here are twelve numbers, and a matrix with 3 rows and 4 columns that is read
@@ -53,7 +53,7 @@ minidl.manual_seed(0)
 # For $(2, 3, 4)$ this gives $(12, 4, 1)$. It is called *row-major* order, or *contiguous*. But nothing in the first
 # formula asks for it: any strides are allowed, and that is where it becomes interesting.
 #
-# ## 2. The code: a tensor in twenty lines
+# ## The code: a tensor in twenty lines
 #
 # Let us write it down exactly as it stands above. Every method below makes a new walk through the **same** line.
 
@@ -167,7 +167,7 @@ assert copied.data_ptr() != b.data_ptr()
 assert b.view(5, 24).data_ptr() == b.data_ptr()
 
 # %% [markdown]
-# ## 3. Broadcasting is a stride of 0
+# ## Broadcasting is a stride of 0
 #
 # Look again at the last panel of the picture. A new axis with the stride 0 repeats what is there without copying it:
 # whatever $i_0$ is, $i_0 \cdot 0$ adds nothing. In minidl this is `expand`, and we can overdo it.
@@ -210,7 +210,7 @@ assert minidl.allclose(middle.sum(-1), X @ W.t(), atol=1e-4)
 print(f"in the middle {middle.nbytes / 1e6:.1f} MB, the result {(X @ W.t()).nbytes / 1e3:.1f} kB")
 
 # %% [markdown]
-# ## 4. The gradient of a walk
+# ## The gradient of a walk
 #
 # Later chapters need to know how a loss $L$ changes with the numbers *behind* a view. Let $Y$ be the vector
 # $\mathbf{b}$ stretched over $N$ rows, $Y_{ij} = b_j$, and let $\bar{Y} = \partial L/\partial Y$ be known. Move $b_j$
@@ -247,7 +247,7 @@ assert np.allclose(measured, derived)
 assert np.allclose(minidl.from_numpy(g).sum_to_size(4).numpy(), derived)  # minidl's name for it
 
 # %% [markdown]
-# ## 5. An experiment that can fail: the loss that ignores its targets
+# ## An experiment that can fail: the loss that ignores its targets
 #
 # Now to the network that quietly learned nothing. A model gives one number a sample, as a column of shape $(N, 1)$.
 # The targets were read from a file as a vector of shape $(N,)$. Somebody writes `((prediction - y) ** 2).mean()`. No
@@ -348,7 +348,7 @@ print("as predicted" if ratio["large"] > 2 * ratio["small"] else "not as predict
 # neighbours one by one. Most of the price is still the memory's, and it is why `contiguous()` exists: sometimes it
 # pays to copy once and walk straight ever after. Chapters 14 and 15 live on this effect.
 #
-# ## 6. Exercises
+# ## Exercises
 #
 # Write each function, then let `minidl check 00` look at it.
 
@@ -435,7 +435,7 @@ def check_unravel(unravel):
 # %% [markdown] tags=["exercise", "broadcast_shape"]
 # ### Exercise 2: the rule of broadcasting
 #
-# `broadcast_shape(*shapes)` gives the shape in which any number of arrays meet, by the rule of section 3, or raises a
+# `broadcast_shape(*shapes)` gives the shape in which any number of arrays meet, by the rule above, or raises a
 # `ValueError` where they cannot. `broadcast_shape((8, 1, 3), (6, 1))` is `(8, 6, 3)`. Sizes of 0 are allowed, and
 # they are where most first attempts fail: an empty batch with one bias for all gives an empty batch.
 
@@ -541,7 +541,7 @@ def check_broadcast_shape(broadcast_shape):
 # %% [markdown] tags=["exercise", "view_strides"]
 # ### Exercise 3: can it be a view?
 #
-# Section 2 derived when two neighbouring axes merge. Make it general, and you have what `view` decides:
+# Above we derived when two neighbouring axes merge. Make it general, and you have what `view` decides:
 # `view_strides(shape, strides, new_shape)` gives the strides with which the same elements, in the same order, are
 # read in the new shape without a copy, or `None` if there are none. The two shapes hold equally many elements, and no
 # size is 0.

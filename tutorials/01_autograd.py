@@ -27,7 +27,7 @@ from minidl.tutor import choose
 minidl.manual_seed(0)
 
 # %% [markdown]
-# ## 1. The mathematics: one expression, both ways
+# ## The mathematics: one expression, both ways
 #
 # Take $L = (xy + \sin x)^2$ at $x = 1.5$ and $y = -0.5$, and write it as a machine would, one operation a line. Next
 # to each line we write its **local derivatives**, those of its result by its own arguments. Each is school calculus,
@@ -131,7 +131,7 @@ fig.tight_layout()
 # $\bar{W} = \bar{Y}^\top X$, and $\bar{\mathbf{b}}$ is the sum of $\bar{Y}$ over the rows, as chapter 0 found. The
 # shapes leave no other choice, which is a good way to remember it.
 #
-# ## 2. The code: an engine
+# ## The code: an engine
 #
 # A value must remember where it came from (its *parents*) and how to send a bar back (its *rule*). Going backwards we
 # must not touch a value before all who use it have sent their share. Is there an order that guarantees this? There
@@ -345,7 +345,7 @@ SignedRoot.apply(w).sum().backward()
 print("derivative at 4 and -9:", w.grad.tolist())
 
 # %% [markdown]
-# ## 3. Experiments that can fail
+# ## Experiments that can fail
 #
 # **The order.** "Send the bar on as soon as it arrives" is the shortest way to write backward, and it is even right,
 # since the paths' contributions add up. But it walks every *path*. Take $x_{k+1} = x_k + x_k$, repeated $n$ times:
@@ -455,7 +455,7 @@ fig.tight_layout()
 # %% [markdown]
 # The two lines say why deep learning exists. The lower one is flat.
 #
-# ## 4. Exercises
+# ## Exercises
 
 # %% [markdown] tags=["exercise", "divide_rule"]
 # ### Exercise 1: the rule of division

@@ -27,7 +27,7 @@ from minidl.tutor import choose
 minidl.manual_seed(0)
 
 # %% [markdown]
-# ## 1. The code first: one operator at a time
+# ## The code first: one operator at a time
 #
 # Here is a network of two layers, small enough to print: three samples of two numbers, four hidden units, one output.
 # Inside `inspect.trace()` minidl notes what the forward pass saw; `inspect.backward` then runs the real backward pass
@@ -125,7 +125,7 @@ print("gradient", x.grad.tolist())
 assert x.grad.tolist() == [0.25, 0.0, 0.0]
 
 # %% [markdown]
-# ## 2. The mathematics of checking: how small a step?
+# ## The mathematics of checking: how small a step?
 #
 # The test that knows nothing of rules is the definition: $f'(x) \approx (f(x + h) - f(x))/h$. Smaller $h$ is better,
 # until it is not. Two errors pull in opposite directions. The **truncation** error comes from Taylor's series,
@@ -251,7 +251,7 @@ with minidl.inspect.trace():
 print(minidl.inspect.provenance(loss, kink, 0))
 
 # %% [markdown]
-# ## 3. An experiment that can fail: learning with a random gradient
+# ## An experiment that can fail: learning with a random gradient
 #
 # We make the claim of the first paragraph. For the layer $Z = HW^\top + \mathbf{b}$ the right rule is
 # $\bar{H} = \bar{Z} W$. Replace $W$, only there, by random numbers $B$ that never change: $\bar{H} = \bar{Z} B$.
@@ -357,7 +357,7 @@ ax.set_ylabel("angle to the true gradient, °")
 fig.tight_layout()
 
 # %% [markdown]
-# ## 4. Exercises
+# ## Exercises
 
 # %% [markdown] tags=["exercise", "difference_gradient"]
 # ### Exercise 1: the definition
@@ -465,7 +465,7 @@ def safe_lengths(x):
 
 
 # %% [markdown] tags=["hint", "safe_lengths"]
-# Where does the NaN come from? From the root's rule at 0, as in section 1. Which operator must not see which number?
+# Where does the NaN come from? From the root's rule at 0, as in the NaN above. Which operator must not see which number?
 
 # %% [markdown] tags=["hint", "safe_lengths"]
 # Choose twice. Before the root, put 1 in the place of sums that are 0; after it, put 0 where they were.

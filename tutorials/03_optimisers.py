@@ -27,7 +27,7 @@ from minidl.tutor import choose
 minidl.manual_seed(0)
 
 # %% [markdown]
-# ## 1. The mathematics of losses: say what you believe
+# ## The mathematics of losses: say what you believe
 #
 # A loss is not a matter of taste. Say how the data come about, and the loss follows: it is minus the logarithm of the
 # probability that the model gives to what was seen. If targets are predictions plus normal noise,
@@ -86,7 +86,7 @@ assert 8 <= entropy <= 11
 assert 1300 < square < 1700
 
 # %% [markdown]
-# ## 2. The mathematics of descent: the sharp edge
+# ## The mathematics of descent: the sharp edge
 #
 # Near a minimum every smooth loss is a bowl, $L = \frac12 \theta^\top \mathcal{H}\, \theta$ with the minimum put at 0
 # and the second derivatives in $\mathcal{H}$. Its gradient is $\mathcal{H}\theta$. Look along one eigenvector, where
@@ -144,7 +144,7 @@ fig.colorbar(picture, label="factor per step")
 fig.tight_layout()
 
 # %% [markdown]
-# ## 3. The code, and the first experiment
+# ## The code, and the first experiment
 #
 # **Predictions** for a bowl with curvatures 1 and 100, so $\kappa = 100$ and the edge is at $\eta = 0.02$. With
 # 0.0199 the steep direction shrinks by $|1 - 1.99| = 0.99$ a step, with 0.0201 it grows by 1.01: the same words as in
@@ -226,7 +226,7 @@ for lr in (0.1, 0.01):
     assert abs(walkers.var().item() / expected - 1) < 0.12
 
 # %% [markdown]
-# ## 4. Adam: a ruler for every parameter
+# ## Adam: a ruler for every parameter
 #
 # Momentum needs one $\eta$ that suits all directions. But in a network some gradients are a thousand times larger
 # than others, for no better reason than where they stand. The idea of Adagrad, RMSprop and Adam is to measure each
@@ -368,7 +368,7 @@ curve.legend(fontsize=8)
 fig.tight_layout()
 
 # %% [markdown]
-# ## 5. The edge in a real network
+# ## The edge in a real network
 #
 # A network's loss is no bowl. Does $2/\lambda_\text{max}$ mean anything there? The Hessian of our network has
 # $2410^2$ elements, but its largest eigenvalue can be had without writing it down: `minidl.inspect.hessian_spectrum`
@@ -458,7 +458,7 @@ theta = minidl.ones(2, dtype=minidl.float64, requires_grad=True)
 assert np.allclose(descend_minidl(Momentum([theta], lr=(2 / 11) ** 2, mu=(9 / 11) ** 2), theta), theirs)
 
 # %% [markdown]
-# ## 6. Exercises
+# ## Exercises
 
 # %% [markdown] tags=["exercise", "cross_entropy_gradient"]
 # ### Exercise 1: what was said minus what was true
@@ -480,7 +480,7 @@ def cross_entropy_gradient(logits, targets):
 
 
 # %% [markdown] tags=["hint", "cross_entropy_gradient"]
-# Section 1 has it for one sample. What does the mean do to it?
+# The mathematics of losses has it for one sample. What does the mean do to it?
 
 # %% [markdown] tags=["hint", "cross_entropy_gradient"]
 # Subtract each row's largest logit before taking exponentials; the probabilities do not change.
@@ -546,7 +546,7 @@ def check_cross_entropy_gradient(cross_entropy_gradient):
 # ### Exercise 2: Adam by hand
 #
 # `adam(theta, gradients, lr, betas, eps)` gets a NumPy array and a list of gradients of its shape, one a step, and
-# returns the array after these steps of Adam, by the formulas of section 4. Leave the given arrays as they are. With
+# returns the array after these steps of Adam, by the formulas above. Leave the given arrays as they are. With
 # $\theta = 1$, one gradient of $-5$ and $\eta = 0.1$ the result is $1.1$.
 
 

@@ -80,7 +80,7 @@ for name, labels in (("true", true), ("random", minidl.randint(0, 10, (300,)))):
 # al. 2017). Regularisation is whatever makes the network prefer one way of fitting the data to another, and the remedies
 # differ in *what they prefer*.
 #
-# ## 1. Small weights: L2 and decoupled decay
+# ## Small weights: L2 and decoupled decay
 #
 # The old remedy adds $\frac{\lambda}{2}\lVert \theta \rVert^2$ to the loss, so the gradient becomes
 # $\bar{\theta} + \lambda\theta$. For plain SGD,
@@ -133,7 +133,7 @@ for kind, weight_decay in ((optim.Adam, 0.0), (optim.Adam, 0.1), (optim.AdamW, 0
 # With $\lambda = 0.1$ Adam's penalty has destroyed the network, while AdamW's decay of the same $\lambda$ is barely felt,
 # and ten times as much lowers the test loss.
 #
-# ## 2. Dropout
+# ## Dropout
 #
 # Each value is dropped with probability $p$ during training, and what remains is divided by $1 - p$, so that the mean stays:
 # with $m_i \in \{0, 1\}$, $\mathbb{E}[m_i] = 1-p$, the layer hands on $x_i m_i/(1-p)$. In evaluation it does nothing. What
@@ -157,7 +157,7 @@ print(f"mean loss over 200,000 masks {measured:.3f}, by the formula {foretold:.3
 assert abs(measured / foretold - 1) < 0.02
 
 # %% [markdown]
-# ## 3. Normalisation
+# ## Normalisation
 #
 # Batch normalisation takes one unit over a batch, $\mathbf{x}$ of $N$ values, subtracts the mean $\mu$, divides by
 # $s = \sqrt{v + \epsilon}$ with the variance $v$, and lets the network choose scale and shift anew:
@@ -223,7 +223,7 @@ assert abs(found[1.0][1] / found[10.0][1] - 10) < 0.2
 # anew each time: noise. (Layer normalisation has none of it, and no difference between training and evaluation either; for
 # texts it is what one wants.)
 #
-# ## 4. Label smoothing
+# ## Label smoothing
 #
 # Cross-entropy is never content: with the right class ahead, the scores can always be spread further. Smoothing gives the
 # network another target, $q_k = (1 - \epsilon)[\,k = y\,] + \epsilon/V$. The gradient of $-\sum_k q_k \ln p_k$ with respect
@@ -258,7 +258,7 @@ for name, loss_fn in (("cross-entropy", F.cross_entropy), ("smoothed", smoothed)
         assert gap(model) > 6
 
 # %% [markdown]
-# ## 5. Early stopping
+# ## Early stopping
 #
 # The cheapest remedy: watch the loss on pictures that are not trained on, and keep the weights of the best epoch.
 # **Predict** what the test loss and the test *accuracy* of the plain network did while it was trained. Both worse towards
@@ -309,7 +309,7 @@ print(f"stopped after {len(history)} epochs; loss of the kept weights on the oth
 assert len(history) < 60
 
 # %% [markdown]
-# ## 6. Augmentation
+# ## Augmentation
 #
 # All remedies so far prefer something general: small weights, modest scores. Augmentation says something about *digits*:
 # that one which is moved by a pixel is still the same. So it is the strongest, if it is true of the pictures that will come,
