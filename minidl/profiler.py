@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,12 +24,12 @@ from typing import Any
 
 from minidl import backends, costs
 from minidl.autograd import tape, watch
+from minidl.callers import users_frame
 from minidl.tensor import Tensor
 from minidl.utils import scripts
 from minidl.utils.files import atomic_write
 from minidl_kernels.arrays import launches
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 SORTS = ("total", "self", "bytes", "calls", "name")
 _active: profile | None = None
 
@@ -203,14 +202,9 @@ def record_function(name: str) -> Iterator[None]:
 
 
 def users_line() -> str:
-    """File and line of the innermost call outside minidl."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_HERE) and not file.endswith(("contextlib.py", "functools.py")):
-            return f"{file}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
+    """File and line of the innermost call outside minidl; "" where there is none."""
+    frame = users_frame()
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def sizes(values: Any) -> int:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A module belongs to the longest name that it starts with.
 LAYERS = [
-    ["minidl.dtypes", "minidl.backends", "minidl.threads", "minidl.utils.files"],
+    ["minidl.dtypes", "minidl.backends", "minidl.callers", "minidl.threads", "minidl.utils.files"],
     ["minidl.tensor"],
     ["minidl.autograd"],
     ["minidl.ops", "minidl.random", "minidl.creation", "minidl.linalg", "minidl.cuda"],

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import traceback
 from typing import Any
 
 from minidl.autograd import tape
 from minidl.backends import namespace
+from minidl.callers import line_of, users_frame
 from minidl.tensor import raw
-
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_depth = 0
-
-
-def users_line() -> str:
-    """File, line and source of the innermost call outside minidl."""
-    frames = [f for f in traceback.extract_stack() if not os.path.abspath(f.filename).startswith(_HERE + os.sep)]
-    if not frames:
-        return "an unknown line"
-    frame = frames[-1]
-    return f'File "{frame.filename}", line {frame.lineno}, in {frame.name}: {frame.line}'
 
 
 def _trace(operator: tape.Operator, inputs: Any, outputs: Any) -> None:
-    operator.trace = users_line()
+    frame = users_frame()
+    if frame is not None:
+        line = line_of(frame)
+        operator.trace = f'File "{line.file}", line {line.number}, in {frame.f_code.co_name}: {line.text}'
 
 
 def _check(operator: tape.Operator, gradients: list, results: tuple) -> None:
@@ -53,15 +43,11 @@ class detect_anomaly:
         self._check_nan = check_nan
 
     def __enter__(self) -> None:
-        global _depth
-        _depth += 1
         tape._tracers.append(_trace)
         if self._check_nan:
             tape._checks.append(_check)
 
     def __exit__(self, *exc: object) -> None:
-        global _depth
-        _depth -= 1
         tape._tracers.remove(_trace)
         if self._check_nan:
             tape._checks.remove(_check)

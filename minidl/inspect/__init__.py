@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minidl.callers import Line
 from minidl.inspect.curvature import HessianSpectrum, hessian_spectrum, hessian_vector_product
 from minidl.inspect.export import export
 from minidl.inspect.flow import gradient_flow
@@ -19,7 +20,7 @@ from minidl.inspect.quiz import Quiz, quiz
 from minidl.inspect.race import race
 from minidl.inspect.recording import Recording, Step, backward
 from minidl.inspect.table import memory, summary
-from minidl.inspect.trace import Line, trace
+from minidl.inspect.trace import trace
 from minidl.inspect.why import ShapeReport, why_shape
 
 __all__ = [

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from minidl.callers import PACKAGE, is_users, line_of
 from minidl.tensor import Tensor, raw
-
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 @dataclass
@@ -116,21 +114,18 @@ def frames_of(error: BaseException) -> Iterator[tuple[FrameType, int]]:
 def inside(frame: FrameType) -> bool:
     """Whether a frame runs minidl's code."""
     file = frame.f_code.co_filename
-    return file.startswith(_HERE) and not file.startswith(os.path.join(_HERE, "inspect") + os.sep)
+    return file.startswith(PACKAGE) and not file.startswith(os.path.join(PACKAGE, "inspect") + os.sep)
 
 
 def users_line(frames: list[tuple[FrameType, int]]) -> str:
-    outside = [(frame, number) for frame, number in frames if not frame.f_code.co_filename.startswith(_HERE)]
-    if not outside:
-        return ""
-    frame, number = outside[-1]
-    text = linecache.getline(frame.f_code.co_filename, number).strip()
-    return f"{os.path.basename(frame.f_code.co_filename)}:{number}: {text}"
+    """The innermost line of the user's program among those of a traceback."""
+    outside = [(frame, number) for frame, number in frames if is_users(frame)]
+    return str(line_of(*outside[-1])) if outside else ""
 
 
 def users_name(value: Any, frames: list[FrameType], otherwise: str) -> str:
     """What the user calls a value: a variable in the innermost of the user's frames."""
-    for frame in reversed([f for f in frames if not f.f_code.co_filename.startswith(_HERE)]):
+    for frame in reversed([f for f in frames if is_users(f)]):
         for name, held in frame.f_locals.items():
             if (
                 (held is value or (isinstance(held, Tensor) and held._data is raw(value)))

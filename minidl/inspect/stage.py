@@ -11,10 +11,10 @@ from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
+from minidl.callers import Line
 from minidl.inspect import digest, explain, heat
 from minidl.inspect.recording import Recording
 from minidl.inspect.steps import Gradient, Step
-from minidl.inspect.trace import Line
 
 AROUND = 2  # lines of source before and after
 ROWS, COLUMNS = 16, 24  # of a heat map: a character shows two rows

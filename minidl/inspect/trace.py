@@ -11,38 +11,21 @@ do not falsify them; beyond ``keep`` bytes only their shapes are noted.
 from __future__ import annotations
 
 import contextlib
-import linecache
-import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from minidl import backends, dtypes
 from minidl.autograd import on_record, watch
+from minidl.callers import Line, line_of, users_frame, users_frames
 from minidl.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from minidl.tensor import Tensor
 
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 KEEP = 256_000_000
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the user's program."""
-
-    file: str
-    number: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.number}: {self.text}"
 
 
 @dataclass(eq=False)
@@ -154,10 +137,11 @@ class trace:
         ran.operator = None
         notes = tuple([self._note(x) for x in inputs])
         made = tuple([self._note(y) for y in outputs])
-        frame = next(users_frames(), None)
+        frame = users_frame()
         scope, classes = self.modules.scope()
         operator.__dict__["seen"] = Seen(
-            operator.seq, notes, made, tuple([self._name(x) for x in inputs]), line_of(frame), scope, classes,
+            operator.seq, notes, made, tuple([self._name(x) for x in inputs]),
+            None if frame is None else line_of(frame), scope, classes,
             seconds=ran.seconds if timed else None,
             nbytes=sum(value._data.nbytes for value in (*inputs, *outputs) if isinstance(value, Tensor)),
             implementation=(ran.implementation if timed else "") or "array code",
@@ -241,26 +225,6 @@ class _Modules:
         taken = set(self.names.values())
         for name, value in (*module.named_parameters(), *module.named_buffers()):
             self.names.setdefault(id(value), f"{prefix}.{name}" if name in taken else name)
-
-
-# ------------------------------------------------------------------------------------------------- the user's program
-
-
-def users_frames() -> Iterator[FrameType]:
-    """The frames outside minidl, innermost first."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_HERE) and not file.endswith(("contextlib.py", "functools.py")):
-            yield frame
-        frame = frame.f_back
-
-
-def line_of(frame: FrameType | None) -> Line | None:
-    if frame is None:
-        return None
-    file, number = frame.f_code.co_filename, frame.f_lineno
-    return Line(file, number, linecache.getline(file, number).strip())
 
 
 def _variable(value: Any) -> str | None:
