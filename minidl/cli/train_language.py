@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from minidl.cli.common import Debug, app, console, one_line_errors, say, train
-from minidl.cli.training import begin, fit, usual_callbacks
+from minidl.cli.training import (
+    BatchSize,
+    Board,
+    Epochs,
+    Name,
+    Rate,
+    Resume,
+    Runs,
+    Seed,
+    Wandb,
+    begin,
+    fit,
+    usual_callbacks,
+)
 
 
 class Text(StrEnum):
@@ -26,19 +37,10 @@ class Kind(StrEnum):
     gpt = "gpt"
 
 
-Epochs = Annotated[int | None, typer.Option(min=1, help="How often to go through the text, in all.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Texts side by side.")]
-Rate = Annotated[float | None, typer.Option(help="The learning rate, at its highest.")]
 Length = Annotated[int, typer.Option(min=1, help="Tokens of a text; gradients go back as far.")]
 Dropout = Annotated[float, typer.Option(min=0, max=1, help="Of states and attention.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same bits.")]
-Name = Annotated[str | None, typer.Option(help="The run's name.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")]
-Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
 Vocabulary = Annotated[int, typer.Option(min=257, help="Tokens of the byte-pair encoding, which is trained first.")]
 Part = Annotated[float, typer.Option(min=0, max=1, help="How much of the text to train on: 0.5: its first half.")]
-Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")]
-Wandb = Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")]
 
 
 @train.command("charlm")
@@ -265,7 +267,7 @@ def _train(
         f"{len(tokens):,} tokens of {tokenizer.vocab_size} kinds to train {type(model).__name__} ({parameters:,} parameters) "
         f"with, {len(held_out):,} to test it; {recipe.epochs} × {len(trainer.train_loader)} steps."  # type: ignore[arg-type]
     )
-    fit(trainer, recipe.epochs, " ".join(["minidl", *map(shlex.quote, (a for a in sys.argv[1:] if a != "--resume"))]))
+    fit(trainer, recipe.epochs)
     found = trainer.evaluation
     if kind == "bert":
         say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from minidl.cli.common import Debug, console, one_line_errors, say, train
-from minidl.cli.training import begin, usual_callbacks
+from minidl.cli.training import (
+    BatchSize,
+    Board,
+    Epochs,
+    Name,
+    Patience,
+    Rate,
+    Resume,
+    Runs,
+    Seed,
+    Wandb,
+    begin,
+    fit,
+    usual_callbacks,
+)
 
 
 class Data(StrEnum):
@@ -51,10 +64,10 @@ class Precision(StrEnum):
 def train_mnist(
     data: Annotated[Data, typer.Option(help="MNIST, Fashion-MNIST, or scikit-learn's small digits.")] = Data.mnist,
     model: Annotated[Model, typer.Option(help="The network.")] = Model.convnet,
-    epochs: Annotated[int | None, typer.Option(min=1, help="How often to go through the data, in all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Pictures in a batch.")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
     optimizer: Annotated[OptimizerName | None, typer.Option(help="adam has L2, adamw decoupled weight decay.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The learning rate, at its highest.")] = None,
+    lr: Rate = None,
     schedule: Annotated[Schedule | None, typer.Option(help="How the learning rate goes on.")] = None,
     warmup: Annotated[float | None, typer.Option(min=0, help="Epochs in which the learning rate rises.")] = None,
     weight_decay: Annotated[float | None, typer.Option(min=0, help="Of filters and matrices.")] = None,
@@ -64,13 +77,13 @@ def train_mnist(
     accumulate: Annotated[int | None, typer.Option(min=1, help="Batches for one step.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="float16 and bfloat16: mixed precision.")] = None,
     augment: Annotated[bool | None, typer.Option("--augment/--no-augment", help="Move, turn, flip pictures.")] = None,
-    patience: Annotated[int, typer.Option(min=0, help="Stop after so many epochs without improvement; 0: don't.")] = 0,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
-    wandb: Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
-    name: Annotated[str | None, typer.Option(help="The run's name; data-model if not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
-    runs_dir: Annotated[Path, typer.Option(help="Where the runs' folders are.")] = Path("runs"),
+    patience: Patience = 0,
+    tensorboard: Board = False,
+    wandb: Wandb = False,
+    seed: Seed = 0,
+    name: Name = None,
+    resume: Resume = False,
+    runs_dir: Runs = Path("runs"),
     workers: Annotated[int, typer.Option(min=0, help="Processes that load batches.")] = 0,
     debug: Debug = False,
 ) -> None:
@@ -81,8 +94,7 @@ def train_mnist(
     from minidl import random
     from minidl.train import Pictures, families, recipes
 
-    usual = recipes.recipe_of(model.value)
-    recipe = usual.with_options(
+    recipe = recipes.recipe_of(model.value).with_options(
         epochs=epochs,
         batch_size=batch_size,
         optimizer=optimizer and optimizer.value,
@@ -116,16 +128,7 @@ def train_mnist(
     say(
         f"{len(training):,} pictures to train {type(network).__name__} with, {len(test):,} to test it; on to {recipe.epochs}."
     )
-    try:
-        trainer.fit(recipe.epochs)
-    except KeyboardInterrupt as stop:
-        told = recipe.flags(beside=replace(usual, epochs=0, batch_size=0, lr=0.0))
-        again = (f" --patience {patience}" if patience else "") + (" --tensorboard" if tensorboard else "")
-        again += (" --wandb" if wandb else "") + (f" --name {name}" if name else "")
-        way = f"minidl train mnist --data {data.value} --model {model.value}{told} --seed {seed}{again}"
-        raise KeyboardInterrupt(
-            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {way} --runs-dir {runs_dir} --resume"
-        ) from None
+    fit(trainer, recipe.epochs)
     accuracy = f"{trainer.evaluation.accuracy:.2%}" if trainer.evaluation else ""
     say(
         f"Done: test accuracy {accuracy}. Look at the pictures in {folder}: curves.png, confusion.png, mistakes.png"
@@ -139,11 +142,11 @@ def train_mnist(
 def train_families(
     data: Annotated[Data, typer.Option(help="MNIST, Fashion-MNIST, or scikit-learn's small digits.")] = Data.fashion,
     networks: Annotated[str, typer.Option("--models", help="Which networks, with commas; all of them.")] = "",
-    epochs: Annotated[int | None, typer.Option(min=1, help="For all of them; else each recipe's own.")] = None,
+    epochs: Epochs = None,
     published: Annotated[bool, typer.Option(help="Also count the networks as published, untrained.")] = True,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
-    runs_dir: Annotated[Path, typer.Option(help="Where the runs' folders are.")] = Path("runs"),
+    seed: Seed = 0,
+    resume: Resume = False,
+    runs_dir: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
     """Train a small network of each family on the same pictures: parameters, operations, time, accuracy in one table."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
 import statistics
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,15 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from minidl.cli.common import Debug, app, console, one_line_errors, say, train
-from minidl.cli.training import begin, fit, usual_callbacks
-
-Epochs = Annotated[int | None, typer.Option(min=1, help="How often to go through the texts, in all.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same bits.")]
-Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")]
-Wandb = Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")]
-Patience = Annotated[int, typer.Option(min=0, help="Stop after so many epochs without improvement; 0: don't.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")]
-Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
+from minidl.cli.training import Board, Epochs, Patience, Resume, Runs, Seed, Wandb, begin, fit, usual_callbacks
 
 
 @train.command("sentiment")
@@ -65,7 +55,7 @@ def finetune(
     methods: Annotated[str, typer.Option(help="Which, with commas: scratch, head, full, lora, adalora; all.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="How many runs of each.")] = 3,
     epochs: Epochs = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
+    resume: Resume = False,
     runs_dir: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -162,7 +152,7 @@ def _train(
     say(
         f"{len(parts[0]):,} texts to train {type(model).__name__} with, {len(parts[1]):,} to test it; on to {recipe.epochs}."
     )
-    fit(trainer, recipe.epochs, " ".join(["minidl", *map(shlex.quote, (a for a in sys.argv[1:] if a != "--resume"))]))
+    fit(trainer, recipe.epochs)
     say(
         f"Done: test accuracy {trainer.evaluation.accuracy:.2%} (always the most frequent of {', '.join(training.classes)}: "
         f"{frequent:.2%}). What it says of others: minidl judge {folder} 'a sentence'"

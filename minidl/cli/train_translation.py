@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,20 @@ from typing import Annotated, Any
 import typer
 
 from minidl.cli.common import Debug, app, console, one_line_errors, say, train
-from minidl.cli.training import begin, fit, usual_callbacks
+from minidl.cli.training import (
+    BatchSize,
+    Board,
+    Epochs,
+    Name,
+    Rate,
+    Resume,
+    Runs,
+    Seed,
+    Wandb,
+    begin,
+    fit,
+    usual_callbacks,
+)
 
 Beams = Annotated[
     int, typer.Option(min=1, help="Translations that beam search keeps; 1: the likeliest word each time.")
@@ -28,21 +40,21 @@ class What(StrEnum):
 @one_line_errors
 def train_translate(
     data: Annotated[What, typer.Option(help="Dates of 26 languages, or English verses into Spanish.")] = What.dates,
-    epochs: Annotated[int | None, typer.Option(min=1, help="How often to go through the pairs, in all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs in a batch.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The learning rate, at its highest.")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
     vocabulary: Annotated[int | None, typer.Option(min=259, help="Tokens of the byte-pair encoding.")] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Of the states.")] = None,
     layers: Annotated[int | None, typer.Option(min=1, help="Of encoder and decoder, each.")] = None,
     heads: Annotated[int | None, typer.Option(min=1, help="Of attention.")] = None,
     dropout: Annotated[float | None, typer.Option(min=0, max=1, help="Of states and attention.")] = None,
     beams: Beams = 4,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
-    wandb: Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
-    name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
-    runs_dir: Annotated[Path, typer.Option(help="Where the runs' folders are.")] = Path("runs"),
+    tensorboard: Board = False,
+    wandb: Wandb = False,
+    seed: Seed = 0,
+    name: Name = None,
+    resume: Resume = False,
+    runs_dir: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
     """Train a Transformer to translate; measure it on pairs held out, and show where it looks."""
@@ -76,7 +88,7 @@ def train_translate(
         f"{len(parts['train']):,} pairs to train {type(model).__name__} ({sum(p.numel() for p in model.parameters()):,} "
         f"parameters) with, {len(parts['test']):,} to test it; on to {task.epochs}."
     )
-    fit(trainer, task.epochs, " ".join(["minidl", *map(shlex.quote, (a for a in sys.argv[1:] if a != "--resume"))]))
+    fit(trainer, task.epochs)
     _measure(model, tokenizer, parts, data, beams, folder)
 
 

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from minidl.cli.common import console, say
+
+# The options, each with its one meaning.
+Epochs = Annotated[int | None, typer.Option(min=1, help="How often to go through the data, in all.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples in a batch.")]
+Rate = Annotated[float | None, typer.Option(help="The learning rate, at its highest.")]
+Patience = Annotated[int, typer.Option(min=0, help="Stop after so many epochs without improvement; 0: don't.")]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")]
+Wandb = Annotated[bool, typer.Option("--wandb", help="Send measurements to Weights & Biases.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same bits.")]
+Name = Annotated[str | None, typer.Option(help="The run's name; what it trains, if not given.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
+Runs = Annotated[Path, typer.Option(help="Where the runs' folders are.")]
 
 
 def usual_callbacks(patience: int, tensorboard: bool, wandb: bool, unit: str = "images") -> list[Any]:
@@ -35,11 +52,12 @@ def begin(trainer: Any, resume: bool) -> None:
     trainer.folder.mkdir(parents=True, exist_ok=True)
 
 
-def fit(trainer: Any, epochs: int, again: str) -> None:
-    """Train; on Ctrl-C say how to go on: with the command ``again``."""
+def fit(trainer: Any, epochs: int) -> None:
+    """Train; on Ctrl-C say how to go on: with the same command and ``--resume``."""
     try:
         trainer.fit(epochs)
     except KeyboardInterrupt as stop:
+        again = shlex.join(["minidl", *(word for word in sys.argv[1:] if word != "--resume"), "--resume"])
         raise KeyboardInterrupt(
-            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {again} --resume"
+            f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {again}"
         ) from None

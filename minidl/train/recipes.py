@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +50,6 @@ class Recipe:
     def with_options(self, **options: Any) -> Recipe:
         """The recipe with those of ``options`` that are not None."""
         return replace(self, **{name: value for name, value in options.items() if value is not None})
-
-    def flags(self, beside: Recipe) -> str:
-        """What makes this recipe of another, on a command line."""
-        words = ""
-        for field in fields(self):
-            value, flag = getattr(self, field.name), field.name.replace("_", "-")
-            if value != getattr(beside, field.name):
-                words += f" --{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f" --{flag} {value}"
-        return words
 
     def settings(self) -> dict[str, Any]:
         """What a resumed run must share: all but the epochs, and these too where the schedule is drawn over them."""

@@ -200,8 +200,6 @@ def test_a_recipe_with_everything_trains(tmp_path, optimizer):
     run.fit(2)
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     assert run.history[-1]["lr"] < recipe.lr
-    assert "--ema 0.99" in recipe.flags(beside=Recipe())
-    assert "--augment" in recipe.flags(beside=Recipe())
 
 
 def test_recipes_that_cannot_be():
