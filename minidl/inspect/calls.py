@@ -38,8 +38,8 @@ class Call:
 class Followed:
     """Watches the calls of a model's modules inside a ``with`` block; ``calls`` has them in the order in which they began.
 
-    ``keep`` says whether outputs stay on the calls; ``count`` whether operations are counted, which puts
-    a counter in front of every kernel. ``rule(call, operator, arrays, result)`` is called after every forward rule with the
+    ``keep`` says whether calls stay, with their outputs and operators; ``count`` whether operations are counted, which puts a
+    counter in front of every kernel. ``rule(call, operator, arrays, result)`` is called after every forward rule with the
     innermost call, on the tape or off it.
     """
 
@@ -57,7 +57,8 @@ class Followed:
         self._paths = {module: path for path, module in self.model.named_modules()}
         self._handles.append(register_module_forward_pre_hook(self._begin))
         self._handles.append(register_module_forward_hook(self._end, always_call=True))
-        self._handles.append(on_record(self._recorded))
+        if self.keep:
+            self._handles.append(on_record(self._recorded))
         if self.rule is not None:
             self._handles.append(watch(self._seen))
         if self.count:
@@ -75,8 +76,9 @@ class Followed:
         if module in self._paths:
             parent = self._open[-1] if self._open else None
             call = Call(self._paths[module], module, len(self._open), parent)
-            self.calls.append(call)
             self._open.append(call)
+            if self.keep:
+                self.calls.append(call)
 
     def _end(self, module: Module, args: tuple, output: Any) -> None:
         if module in self._paths:
@@ -98,11 +100,6 @@ class Followed:
         if phase == "forward" and self._open and self.rule is not None:
             self.rule(self._open[-1], operator, arrays, result)
         return result
-
-    def forget(self) -> None:
-        """Drop the calls that have ended, as a recorder over many steps must."""
-        self.calls[:] = self._open
-        self._where.clear()
 
     # --------------------------------------------------------------------------------------------- counting operations
 

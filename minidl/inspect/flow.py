@@ -25,13 +25,17 @@ _ENDS = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0)}
 class gradient_flow:
     """Records a network over training steps.
 
-    Give it the optimiser, and each of its steps is recorded by itself; or call :meth:`record` between ``backward()`` and
-    ``step()``. It watches until ``close()``, or the end of its ``with`` block.
+    Give it the optimiser, and each of its steps is recorded by itself, with a closure when that has first run; or call
+    :meth:`record` between ``backward()`` and ``step()``. It watches until ``close()``, or the end of its ``with`` block.
 
     Args:
         model: whose parameters and activations are watched.
         optimizer: whose steps are recorded; None to call :meth:`record`.
         end: how near to an end of its range an output of tanh or sigmoid counts as saturated, as a share of the range.
+
+    Raises:
+        TypeError: no module; no optimiser.
+        ValueError: an optimiser that steps none of the model's parameters; ``end`` out of range.
 
     Attributes (arrays with one number a step, by name)
     ----------
@@ -46,6 +50,8 @@ class gradient_flow:
     def __init__(self, model: Module, optimizer: Optimizer | None = None, end: float = 0.05) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"gradient_flow: a model must be an nn.Module, got {type(model).__name__}")
+        if optimizer is not None:
+            _check(optimizer, model)
         if not 0 < end < 0.5:
             raise ValueError(f"gradient_flow: end must lie between 0 and 0.5, got {end}")
         self.model, self.end, self.steps = model, end, 0
@@ -57,10 +63,11 @@ class gradient_flow:
         self._near: dict[str, list[int]] = {}  # outputs near an end, and all
         self._followed = Followed(model, keep=False, rule=self._rule)
         self._followed.__enter__()
+        self._recorded = False  # this step, by hand or because its closure has run
         self._handles = []
         if optimizer is not None:
             self._handles = [
-                optimizer.register_step_pre_hook(lambda *_: self.record()),
+                optimizer.register_step_pre_hook(self._before_step),
                 optimizer.register_step_post_hook(lambda *_: self._updates()),
             ]
 
@@ -89,9 +96,9 @@ class gradient_flow:
 
     def record(self) -> None:
         """Note a step: after ``backward()``, before the update. RuntimeError if no parameter has a gradient."""
-        parameters = dict(self.model.named_parameters())
-        if all(p.grad is None for p in parameters.values()):
+        if not self._has_gradients():
             raise RuntimeError("gradient_flow: no parameter has a gradient yet; record after loss.backward()")
+        parameters = dict(self.model.named_parameters())
         self._updates()
         for name, parameter in parameters.items():
             weight = on_host(parameter._data)
@@ -105,12 +112,35 @@ class gradient_flow:
             self._note("saturated", path, near / max(count, 1))
         self._silent.clear()
         self._near.clear()
-        if self._followed is not None:
-            self._followed.forget()
         self.steps += 1
+        self._recorded = True
+
+    def _has_gradients(self) -> bool:
+        return any(p.grad is not None for p in self.model.parameters())
+
+    def _before_step(self, optimizer: Optimizer, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """Record the step, unless that was done by hand; one with a closure, which computes the gradients, when the closure
+        has run for the first time."""
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if closure is None:
+            self._record_once()
+            return None
+        self._recorded = False
+
+        def recorded() -> Any:
+            loss = closure()
+            self._record_once()
+            return loss
+
+        return (optimizer, recorded), {}
+
+    def _record_once(self) -> None:
+        if not self._recorded and self._has_gradients():
+            self.record()
 
     def _updates(self) -> None:
         """How far the weights have moved since they were last looked at."""
+        self._recorded = False
         for name, parameter in self.model.named_parameters():
             before = self._before.pop(name, None)
             if before is not None:
@@ -126,11 +156,13 @@ class gradient_flow:
         values.append(value)
 
     def _rule(self, where: Call, operator: Any, arrays: tuple, result: Any) -> None:
+        if operator.name not in ("Relu", *_ENDS) or not result.size:  # an empty batch says nothing of any unit
+            return
         if operator.name == "Relu":
             silent = _silent_units(on_host(result))
             known = self._silent.get(where.path)
             self._silent[where.path] = silent if known is None or known.shape != silent.shape else known & silent
-        elif operator.name in _ENDS:
+        else:
             low, high = _ENDS[operator.name]
             values, margin = on_host(result), self.end * (high - low)
             counted = self._near.setdefault(where.path, [0, 0])
@@ -171,6 +203,17 @@ class gradient_flow:
                 panel.set_ylim(-0.02, 1.02)
         panels[-1].set_xlabel("step")
         return panels[0].figure
+
+
+def _check(optimizer: Any, model: Module) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"gradient_flow: an optimizer must be one of minidl.optim, got {type(optimizer).__name__}")
+    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not any(id(p) in stepped for p in model.parameters()):
+        raise ValueError(
+            f"gradient_flow: this {type(optimizer).__name__} steps none of the parameters of this {type(model).__name__}; "
+            "give it the model that is trained"
+        )
 
 
 def _lines(ax: Any, series: dict[str, np.ndarray], label: str, log: bool) -> None:

@@ -18,6 +18,7 @@ import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import wraps
 from itertools import chain
 from typing import Any
 
@@ -38,8 +39,39 @@ class _Required:
 required = _Required()
 
 
+def _hooked(step: Callable) -> Callable:
+    """``step`` between the hooks of an optimiser; a step that calls its base class's is still one."""
+
+    @wraps(step)
+    def between(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._stepping:
+            return step(self, *args, **kwargs)
+        given: Any = ((self, *args), kwargs)
+        for hook in list(self._before_step):
+            changed = hook(self, *given)
+            if changed is None:
+                continue
+            if not isinstance(changed, tuple) or len(changed) != 2:
+                raise RuntimeError(
+                    f"a hook before step must return None or a tuple (args, kwargs), but got {changed!r}"
+                )
+            given = changed
+        self._stepping = True
+        try:
+            result = step(*given[0], **given[1])
+        finally:
+            self._stepping = False
+        self._steps += 1
+        for hook in list(self._after_step):
+            hook(self, *given)
+        return result
+
+    return between
+
+
 class Optimizer:
-    """Base of all optimisers: subclasses give :meth:`update`, and :meth:`start` if they keep a state.
+    """Base of all optimisers: subclasses give :meth:`update`, and :meth:`start` if they keep a state. One that updates all
+    parameters at once, or looks at the loss in several places, gives :meth:`step` instead.
 
     Args:
         params: Tensors, ``(name, Tensor)`` pairs, or groups: dicts with ``"params"`` and settings of their own.
@@ -53,6 +85,13 @@ class Optimizer:
         TypeError: ``params`` is a Tensor, a set, or holds something else than Tensors.
         ValueError: no parameters at all; one that is no leaf; one in two groups.
     """
+
+    _stepping = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = _hooked(cls.step)
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -83,19 +122,21 @@ class Optimizer:
     def update(self, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Change the array ``x`` and those in ``state`` in place, given the gradient ``g``.
 
-        ``state["step"]``, where :meth:`start` gives one, has been counted already: 1 at the first update.
+        ``g`` is the gradient to descend along: negated where the group has ``maximize``, and with ``weight_decay`` · x added
+        where it has that, unless it has ``decoupled_weight_decay``, which is the rule's own affair. Do not change ``g``: it
+        may be ``.grad`` itself. ``state["step"]``, where :meth:`start` gives one, has been counted already: 1 at the first
+        update.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update rule")
 
     # ------------------------------------------------------------------------------------------------------------ using
 
+    @_hooked
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         ``closure`` computes the loss and its gradients again; it is called first, and its result returned.
         """
-        for hook in self._before_step:
-            hook(self, (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
@@ -103,9 +144,6 @@ class Optimizer:
         with np.errstate(all="ignore"):
             for group in self.param_groups:
                 self._step_group([p for p in group["params"] if p._grad is not None], group)
-        self._steps += 1
-        for hook in self._after_step:
-            hook(self, (closure,), {})
         return loss
 
     def _step_group(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
@@ -218,7 +256,8 @@ class Optimizer:
         return {name: value for name, value in self.defaults.items() if name not in loaded and value is not required}
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call ``hook(optimizer, args, kwargs)`` before every step."""
+        """Call ``hook(optimizer, args, kwargs)`` before every step, with what ``step`` was called with, the optimiser itself
+        first. A hook may return ``(args, kwargs)``, to be used instead."""
         self._before_step.append(hook)
         return RemovableHandle(self._before_step, hook)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -63,6 +67,105 @@ def test_recording_by_hand_knows_the_update_at_the_next_step():
     assert len(flow.gradient_norms["weight"]) == 2
 
 
+class Searching(optim.Optimizer):
+    """Halves its step until the loss falls: a step that asks its closure several times, as L-BFGS does."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure):
+        before = closure()
+        points = [(p, p.detach().clone(), p.grad.detach().clone()) for p in self.param_groups[0]["params"]]
+        for halvings in range(10):
+            with minidl.no_grad():
+                for p, start, direction in points:
+                    p.copy_(start - self.param_groups[0]["lr"] * 0.5**halvings * direction)
+            if closure() < before:
+                return before
+        return before
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: optim.Adam(p, lr=0.1), lambda p: Searching(p, 100.0)],
+)
+@pytest.mark.parametrize("by_name", [False, True])
+def test_steps_with_a_closure(make, by_name):
+    """What is recorded is what the closure computed first; and nothing but the step changes, with the flow or without."""
+
+    def trained(watched):
+        minidl.manual_seed(0)
+        model = nn.Linear(3, 2)
+        optimizer = make(model.parameters())
+        x = minidl.randn(8, 3)
+        seen = []
+
+        def closure():
+            optimizer.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            seen.append((norm(model.weight.grad), model.weight.numpy(force=True).copy()))
+            return loss
+
+        flow = inspect.gradient_flow(model, optimizer) if watched else None
+        firsts = []
+        for _ in range(4):
+            firsts.append(len(seen))
+            optimizer.step(closure=closure) if by_name else optimizer.step(closure)
+        return model, flow, [seen[i] for i in firsts]
+
+    model, flow, first = trained(True)
+    flow.close()
+    np.testing.assert_array_equal(model.weight.numpy(force=True), trained(False)[0].weight.numpy(force=True))
+    assert flow.steps == 4
+    np.testing.assert_allclose(flow.gradient_norms["weight"], [g for g, _ in first], rtol=1e-6)
+    weights = [w for _, w in first] + [model.weight.numpy(force=True)]
+    moved = [np.linalg.norm(b - a) / np.linalg.norm(a) for a, b in pairwise(weights)]
+    np.testing.assert_allclose(flow.update_ratios["weight"], moved, rtol=1e-3)
+
+
+def test_a_step_that_was_recorded_by_hand_is_recorded_once():
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with inspect.gradient_flow(model, optimizer) as flow:
+        for by_hand in (True, False, True):
+            optimizer.zero_grad()
+            model(minidl.ones(1, 2)).sum().backward()
+            if by_hand:
+                flow.record()
+            optimizer.step()
+    assert [len(series) for series in (flow.gradient_norms["weight"], flow.update_ratios["weight"])] == [3, 3]
+
+
+def test_a_step_without_gradients_is_let_pass():
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with inspect.gradient_flow(model, optimizer) as flow:
+        optimizer.step()
+    assert flow.steps == 0
+
+
+def test_forwards_that_nobody_steps_after_are_let_go():
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU())
+    with inspect.gradient_flow(model):
+        alive = [weakref.ref(model(minidl.ones(3, 2)).grad_fn) for _ in range(3)]
+        gc.collect()
+        assert [ref() for ref in alive] == [None] * 3
+
+
+def test_an_empty_batch_says_nothing_of_any_unit():
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Sigmoid())
+    with inspect.gradient_flow(model) as flow:
+        model(minidl.zeros(0, 2)).sum().backward()
+        flow.record()
+        with minidl.no_grad():
+            model[0].bias.fill_(5.0)
+        model(minidl.zeros(1, 2)).sum().backward()
+        flow.record()
+    assert flow.dead["1"][-1] == 0
+    np.testing.assert_array_equal(np.isnan(flow.dead["1"]), [True, False])
+
+
 def test_dead_units():
     model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
     with minidl.no_grad():
@@ -113,6 +216,11 @@ def test_saturation_of_modules_and_functions():
 def test_flow_wrong_use():
     with pytest.raises(TypeError, match=r"nn\.Module"):
         inspect.gradient_flow(3)
+    with pytest.raises(TypeError, match=r"minidl\.optim, got int"):
+        inspect.gradient_flow(nn.Linear(1, 1), 3)
+    with pytest.raises(ValueError, match="steps none of the parameters of this Linear"):
+        inspect.gradient_flow(nn.Linear(1, 1), optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0))
+    assert not tape._around
     with pytest.raises(ValueError, match="between 0 and"):
         inspect.gradient_flow(nn.Linear(1, 1), end=0.7)
     with inspect.gradient_flow(nn.Linear(1, 1)) as flow:

@@ -296,6 +296,51 @@ def test_step_hooks():
     assert seen == ["before", "after", "after"]
 
 
+def stepped(library):
+    """What the hooks of an optimiser are given, and what its step does with what they give back."""
+    seen = []
+    x = library.ones(1, requires_grad=True)
+
+    class Mine(library.optim.Optimizer):
+        def step(self, closure=None, *, scale=1.0):
+            seen.append(("step", scale, closure and closure()))
+
+    optimizer = Mine([x], {"lr": 0.5})
+
+    def note(given, args, kwargs):
+        assert given is optimizer
+        seen.append((len(args), args[0] is optimizer, sorted(kwargs)))
+
+    optimizer.register_step_pre_hook(note)
+    optimizer.step()
+    optimizer.step(None)
+    optimizer.step(closure=None, scale=2.0)
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: (args, {"scale": 3.0}))
+    optimizer.register_step_post_hook(note)
+    optimizer.step(lambda: 7.0)
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: 5)
+    with pytest.raises(RuntimeError, match="tuple"):
+        optimizer.step()
+    return seen
+
+
+def test_step_hooks_beside_pytorch():
+    assert stepped(minidl) == stepped(torch)
+
+
+def test_a_step_that_calls_its_base_classs_is_one_step():
+    class Noted(optim.SGD):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    seen = []
+    optimizer = Noted([minidl.ones(1, requires_grad=True)], lr=0.5)
+    optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
+    optimizer.register_step_post_hook(lambda *_: seen.append("after"))
+    assert optimizer.step(lambda: 7) == 7
+    assert seen == ["before", "after"]
+
+
 def test_a_tensor_as_learning_rate():
     twins = Twins([(3,)])
     ours = optim.SGD(twins.ours, lr=minidl.tensor(0.1))
