@@ -11,6 +11,8 @@ the product of the local derivatives, summed over the elements of all values bet
 path: at each operator, the gradient of every input but the path's is dropped. The rules are linear in the gradient, so
 this is exact, up to rounding. (On a graph of single numbers a path is what it is on paper: a product of slopes.)
 
+Tensor hooks are left out: a hook may be any function of the whole gradient, and then there is no sum over paths.
+
 The number of paths is counted exactly. If there are few, all are computed. If there are many, large ones are looked for:
 at every fork the way is taken that has most behind it (the sum of all paths that begin so, which is one backward pass), then
 the turns that were not taken, those first that lose least by it. What is found is exact, and so is the remainder, the sum
@@ -28,6 +30,7 @@ import numpy as np
 
 from minidl.autograd import no_grad
 from minidl.autograd.tape import Operator, Pass
+from minidl.autograd.walk import register_hook
 from minidl.inspect.nodes import Nodes, Op, Value
 from minidl.tensor import Tensor
 
@@ -76,17 +79,20 @@ class Search:
         self.ops = {op.operator: op for op in nodes.ops}
         edges = {id: edge for edge, id in nodes.edges.items()}
         self.target, root = edges[value.id], edges[nodes.roots[0]]
-        self.ways = _count_ways(nodes, value)
-        self.count = self.ways.get(nodes.roots[0], 0)
+        ways = _count_ways(nodes, value)
+        self.ways = {edges[id]: number for id, number in ways.items()}
+        self.count = ways.get(nodes.roots[0], 0)
         self.start = End(root, np.ones(nodes.values[nodes.roots[0]].shape, _numpy_type(root)))
 
     def total(self, end: End) -> float:
         """The sum of all paths that begin as ``end`` does: a backward pass from there."""
-        walk = Pass(retain_graph=True, create_graph=False, wanted=[self.target])
-        walk.run([end.edge], [end.gradient])
-        assert walk.wanted is not None
-        gradient = walk.wanted[self.target]
+        gradient = _Sum(self.ways).run_to(self.target, end.edge, end.gradient)
         return 0.0 if gradient is None else float(gradient[self.index])
+
+    def hooked(self) -> list[str]:
+        """The values on the way that the user has hung hooks on, by name."""
+        hung = {edge for edge in self.ways if any(_is_users(hook) for hook in _hooks_on(edge))}
+        return [self.nodes.values[id].name for edge, id in self.nodes.edges.items() if edge in hung]
 
     def further(self, end: End) -> list[End]:
         """The ways to go on from ``end``: through its operator, to each input that the tensor takes part in."""
@@ -95,11 +101,7 @@ class Search:
         gradients[output] = end.gradient
         op = self.ops[operator]
         found = _Rule().apply(operator, gradients)
-        return [
-            End(edge, gradient, op, position, end)
-            for position, edge, gradient in found
-            if self.ways.get(self.nodes.edges[edge])
-        ]
+        return [End(edge, gradient, op, position, end) for position, edge, gradient in found if edge in self.ways]
 
     def finished(self, end: End) -> bool:
         return end.edge[0] is self.target[0] and end.edge[1] == self.target[1]  # tensors compare element by element
@@ -185,6 +187,40 @@ class _Rule(Pass):
 
     def accumulate(self, edge: Any, gradient: Any) -> None:
         """Nothing is added up: that is the point."""
+
+
+class _Sum(Pass):
+    """A backward pass along some edges alone, without hooks."""
+
+    def __init__(self, edges: Any) -> None:
+        super().__init__(retain_graph=True, create_graph=False)
+        self.edges = edges
+
+    def run_to(self, target: Any, edge: Any, gradient: Any) -> Any:
+        """The gradient that comes to ``target`` from ``edge``; None if none does."""
+        self.accumulate(edge, gradient)
+        with no_grad(), np.errstate(all="ignore"):
+            while self.heap:
+                operator = heappop(self.heap)[1]
+                if operator is target[0]:
+                    break
+                self.step(operator, self.table.pop(operator))
+        arrived = self.table.get(target[0])
+        return None if arrived is None else arrived[target[1]]
+
+    def accumulate(self, edge: Any, gradient: Any) -> None:
+        if edge in self.edges:
+            super().accumulate(edge, gradient)
+
+
+def _hooks_on(edge: Any) -> Any:
+    source, output = edge
+    return (source._hooks if isinstance(source, Tensor) else (source.hooks or {}).get(output)) or ()
+
+
+def _is_users(hook: Any) -> bool:
+    """Whether a hook may change the gradient; that of ``retain_grad``, which is the engine's own, does not."""
+    return getattr(hook, "__module__", None) != register_hook.__module__
 
 
 def _count_ways(nodes: Nodes, value: Value) -> dict[int, int]:

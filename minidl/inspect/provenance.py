@@ -33,6 +33,7 @@ class Provenance:
     ``paths``: the largest found, by magnitude; ``count``: how many there are in all; ``remainder``: what the others sum to.
     ``complete``: all paths were computed. ``finite_difference``: the slope of the loss without any gradient rule, None where
     it could not be had (``why_not``); ``left`` and ``right``: on either side; ``kink``: a warning, None if there is none near.
+    ``hooked``: values on the way with tensor hooks, which are left out.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Provenance:
     right: float | None = None
     kink: str | None = None
     why_not: str = ""
+    hooked: list[str] = field(default_factory=list)
     loss: str = field(default="loss", repr=False)
 
     @property
@@ -73,6 +75,11 @@ class Provenance:
             lines.append(f"no finite difference: {self.why_not}")
         else:
             lines.append(f"finite difference {self.finite_difference:.6g}, relative error {self.relative_error:.1e}")
+        if self.hooked:
+            lines.append(
+                f"Hooks on {', '.join(self.hooked)} are left out: what they do to the gradient on its way is not in these "
+                "numbers, but in .grad."
+            )
         if self.kink:
             lines.append(f"Warning: {self.kink}. The gradient rule takes one slope of several that would be right.")
         return "\n".join(lines)
@@ -105,7 +112,8 @@ def provenance(
     function: Callable[[], Any] | None = None,
     names: Module | Mapping[str, Tensor] | None = None,
 ) -> Provenance:
-    """Which paths an element of a gradient comes by, and whether a finite difference agrees.
+    """Which paths an element of a gradient comes by, and whether a finite difference agrees. Nothing is changed by it: no
+    ``.grad``, and no hook is called.
 
     Args:
         loss: a single number, whose graph has not been freed. Computed inside ``trace()``, it gives finite differences too.
@@ -140,20 +148,24 @@ def provenance(
         remainder = 0.0
     root = nodes.values[nodes.roots[0]]
     result = Provenance(value.name, index, total, paths, search.count, remainder, complete, loss=root.name)
+    result.hooked = search.hooked()
     _add_difference(result, nodes, value, function)
     return result
 
 
 def _checked(index: Any, value: Value) -> tuple[int, ...]:
     index = tuple(index) if isinstance(index, (tuple, list)) else (index,)
+    if not all(hasattr(i, "__index__") for i in index):
+        raise TypeError(f"provenance is of one element: an index must be whole numbers, one a dimension, got {index}")
     if len(index) != len(value.shape):
         raise IndexError(
             f"{value.name} has shape {list(value.shape)}, so an element has {len(value.shape)} indices, not {index}"
         )
+    index = tuple(int(i) for i in index)
     for i, n in zip(index, value.shape):
         if not -n <= i < n:
             raise IndexError(f"{value.name} has shape {list(value.shape)}: there is no element {list(index)}")
-    return tuple(int(i) % n for i, n in zip(index, value.shape))
+    return tuple(i % n for i, n in zip(index, value.shape))
 
 
 # --------------------------------------------------------------------------------------------------- finite differences
