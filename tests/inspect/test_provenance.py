@@ -323,7 +323,7 @@ def test_what_cannot_run_again_says_why():
     assert found.gradient == 2
     assert "has no forward rule that can run again: pass function=" in found.why_not
     with inspect.trace(keep=4):
-        loss = (x * 2).sum()
+        loss = (x * minidl.tensor([2.0])).sum()
     assert inspect.provenance(loss, x, 0).why_not == "not all values were kept: trace with a larger keep="
 
 
