@@ -11,6 +11,7 @@ from minidl import backends, costs, random
 from minidl.autograd import Operator, on_record, watch
 from minidl.nn.module import Module
 from minidl.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from minidl.nn.utils.rnn import PackedSequence
 from minidl.profiler import largest
 from minidl.tensor import Tensor
 
@@ -140,10 +141,11 @@ class _Counting:
 
 
 def call(model: Module, input: Any) -> Any:
-    """``model(input)``; a tuple stands for several arguments, a dict for arguments by name."""
+    """``model(input)``; a tuple stands for several arguments, a dict for arguments by name. A named tuple, such as a packed
+    sequence, is one argument."""
     if isinstance(input, dict):
         return model(**input)
-    return model(*input) if isinstance(input, tuple) else model(input)
+    return model(*input) if type(input) is tuple else model(input)
 
 
 @contextmanager
@@ -163,8 +165,10 @@ def without_trace(model: Module) -> Iterator[None]:
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The Tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
+    """The Tensors in nested tuples, lists and dicts; of a packed sequence its data."""
+    if isinstance(value, PackedSequence):
+        yield value.data
+    elif isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict):
         for part in value.values():

@@ -12,6 +12,8 @@ from minidl.inspect.calls import Call, Followed, call, without_trace
 from minidl.inspect.numbers import axes, on_host
 from minidl.nn.module import Module
 from minidl.nn.modules.recurrent import GRU, LSTM, RNNBase
+from minidl.nn.utils.rnn import PackedSequence, lengths_of
+from minidl.tensor import raw
 
 # In the order in which the kernels keep them.
 NAMES = {"LstmLayer": ("input", "forget", "cell", "output"), "GruLayer": ("reset", "update", "new")}
@@ -23,7 +25,8 @@ class GateLayer:
 
     ``values``: arrays (T, B, H) by name. LSTM: "input", "forget" and "output" in (0, 1), "cell", the candidate g in (-1, 1),
     "cell_state" c_t and "hidden" h_t. GRU: "reset" and "update" in (0, 1), "new", the candidate n in (-1, 1), "hidden".
-    In the second direction, ``reverse``, time runs as in the input: index t is the step that read x_t.
+    In the second direction, ``reverse``, time runs as in the input: index t is the step that read x_t. Of packed sequences
+    they stand in the order in which they were before packing, NaN after each one's end.
     """
 
     path: str
@@ -58,7 +61,7 @@ class Gates:
     def __repr__(self) -> str:
         lines = []
         for layer in self.layers:
-            means = "  ".join(f"{name} {value.mean():.3g}" for name, value in layer.values.items())
+            means = "  ".join(f"{name} {np.nanmean(value):.3g}" for name, value in layer.values.items())
             lines.append(f"{layer.title} (T, B, H) = {layer.values['hidden'].shape}; means: {means}")
         return "\n".join(lines)
 
@@ -70,7 +73,7 @@ class Gates:
         shown = self.layers[layer]
         if ax is not None:
             for name, value in shown.values.items():
-                ax.plot(value[:, sequence].mean(1), label=name)
+                ax.plot(value[:, sequence].mean(1), label=name, marker="." if len(value) == 1 else None)
             ax.set_xlabel("step")
             ax.set_title(shown.title)
             ax.legend()
@@ -83,7 +86,7 @@ def _heat_maps(shown: GateLayer, sequence: int) -> Any:
     for panel, (name, value) in zip(panels, shown.values.items()):
         units = value[:, sequence].T
         signed = name in ("cell", "new", "hidden", "cell_state")
-        most = max(1.0, float(np.abs(units).max(initial=0))) if name == "cell_state" else 1.0
+        most = max(1.0, float(np.nanmax(np.abs(units), initial=0))) if name == "cell_state" else 1.0
         limits = (
             {"cmap": "coolwarm", "vmin": -most, "vmax": most} if signed else {"cmap": "viridis", "vmin": 0, "vmax": 1}
         )
@@ -103,19 +106,18 @@ def gates(model: Module, input: Any) -> Gates:
         input: what it is called with; a tuple of several arguments, such as ``(x, (h0, c0))``, a dict of named ones.
 
     Returns:
-        The gates as they were computed: the kernels' own values. In a batch of packed sequences, steps after a sequence's
-        end are padding.
+        The gates as they were computed: the kernels' own values.
 
     Raises:
         ValueError: no LSTM or GRU ran; an LSTM with ``proj_size``, whose gates are not kept.
     """
-    found: list[GateLayer] = []
+    found: list[tuple[Call, GateLayer]] = []
     counts: dict[Call, int] = {}
 
     def note(where: Call, operator: Any, arrays: tuple, result: Any) -> None:
         if operator.name in NAMES:
             number = counts[where] = counts.get(where, -1) + 1
-            found.append(_layer(where, number, operator, result))
+            found.append((where, _layer(where, number, operator, result)))
 
     with without_trace(model), no_grad(), Followed(model, rule=note) as followed:
         call(model, input)
@@ -127,7 +129,26 @@ def gates(model: Module, input: Any) -> Gates:
                     "step and keeps no gates. Look at one without a projection."
                 )
         raise ValueError(f"gates: no LSTM or GRU ran in this {type(model).__name__}")
-    return Gates(found)
+    for where, layer in found:
+        packed = where.output[0] if isinstance(where.output, tuple) else None
+        if isinstance(packed, PackedSequence):
+            _unpack(layer, packed)
+        elif layer.reverse:
+            layer.values = {name: value[::-1] for name, value in layer.values.items()}
+    return Gates([layer for _, layer in found])
+
+
+def _unpack(layer: GateLayer, packed: PackedSequence) -> None:
+    """Put the gates of packed sequences in the order of the sequences' own steps, and the sequences in that of the batch."""
+    lengths = lengths_of(raw(packed.batch_sizes))
+    for name, value in layer.values.items():
+        step = np.arange(len(value))[:, None]
+        inside = step < lengths
+        read = np.where(inside, lengths - 1 - step, step) if layer.reverse else step
+        ordered = np.where(inside[..., None], np.take_along_axis(value, read[..., None], 0), np.nan)
+        layer.values[name] = (
+            ordered if packed.unsorted_indices is None else ordered[:, on_host(raw(packed.unsorted_indices))]
+        )
 
 
 def _layer(where: Call, number: int, operator: Any, result: Any) -> GateLayer:
@@ -138,8 +159,5 @@ def _layer(where: Call, number: int, operator: Any, result: Any) -> GateLayer:
     if operator.name == "LstmLayer":
         values["cell_state"] = on_host(result[1]).copy()
     values["hidden"] = on_host(result[0] if isinstance(result, tuple) else result).copy()
-    reverse = number % directions == 1
-    if reverse:
-        values = {name: value[::-1] for name, value in values.items()}
     kind = {LSTM: "LSTM", GRU: "GRU"}.get(type(module), type(module).__name__)
-    return GateLayer(where.path, kind, number // directions, reverse, values)
+    return GateLayer(where.path, kind, number // directions, number % directions == 1, values)

@@ -94,6 +94,44 @@ def test_inside_a_model_and_batch_first():
     assert len(ax.lines) == 6
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("sort", [False, True])
+def test_gates_of_packed_sequences_are_those_of_each_alone(kind, sort):
+    """Each sequence by itself, unpadded, has the same gates, forwards and backwards."""
+    layer = getattr(nn, kind)(3, 4, num_layers=2, bidirectional=True).double()
+    lengths = [5, 3, 1] if sort else [3, 1, 5]
+    x = minidl.randn(5, 3, 3).double()
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=sort)
+    found = inspect.gates(layer, packed)
+    for b, length in enumerate(lengths):
+        alone = inspect.gates(layer, x[:length, b : b + 1])
+        for ours, theirs in zip(found.layers, alone.layers):
+            for name, value in theirs.values.items():
+                np.testing.assert_allclose(ours[name][:length, b], value[:, 0], atol=1e-12)
+                assert np.isnan(ours[name][length:, b]).all()
+    assert "nan" not in repr(found)
+    found.plot(layer=1, sequence=1)
+    found.plot(plt.figure().subplots())
+
+
+def test_packed_sequences_are_one_input_of_every_look_inside():
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.read, self.score = nn.GRU(3, 4), nn.Linear(4, 2)
+
+        def forward(self, packed):
+            return self.score(self.read(packed)[1][0])
+
+    model = Reader()
+    packed = nn.utils.rnn.pack_sequence([minidl.randn(n, 3) for n in (4, 2)])
+    shapes = [layer.shapes for layer in inspect.summary(model, packed).layers]
+    assert shapes == [[(2, 2)], [(6, 4), (1, 2, 4)], [(2, 2)]]
+    assert inspect.memory(model, packed).activations > 0
+    assert inspect.activations(model, packed)["read"].shape == (6, 4)
+    assert inspect.gates(model, packed)[0].path == "read"
+
+
 def test_gates_of_half_precision_and_one_step():
     found = inspect.gates(nn.LSTM(2, 3).half(), minidl.zeros(1, 1, 2, dtype=minidl.float16))
     np.testing.assert_allclose(found["output"].astype(float).shape, (1, 1, 3))
