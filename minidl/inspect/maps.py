@@ -18,18 +18,40 @@ from minidl.nn.modules.attention import MultiheadAttention
 
 @dataclass
 class AttentionMap:
-    """One attention: ``weights`` (N, H, T, S), of head h from query t to key s; each row sums to 1, or to 0 for a query that
-    may see no key. Dropout is left out. ``path`` is the module it ran in, ``name`` that module's class."""
+    """One attention: ``weights`` (N, H, T, S), of head h from query t to key s, as they were computed; each row sums to 1.
+    The row of a query that may see no key is 0, and so is what it gives; or NaN, as its output is, where
+    nn.MultiheadAttention was asked for weights (``need_weights=True``, in PyTorch too). Dropout is left out. ``path`` is the
+    module it ran in, ``name`` that module's class."""
 
     path: str
     name: str
     weights: np.ndarray
 
     @property
+    def blind(self) -> np.ndarray:
+        """Which queries see no key, (N, H, T)."""
+        return ~(self.weights.sum(-1, dtype=np.float64) > 0)
+
+    @property
     def entropy(self) -> np.ndarray:
-        """How widely each head looks, (N, H): the mean over queries of -Σ p log p, in bits."""
-        p = self.weights.astype(np.float64)
-        return -(p * np.log2(np.where(p > 0, p, 1))).sum(-1).mean(-1)
+        """How widely each head looks, (N, H): the mean of -Σ p log p, in bits, over the queries that see something; NaN if
+        none does."""
+        p = np.where(self.blind[..., None], 0, self.weights.astype(np.float64))
+        bits = -(p * np.log2(np.where(p > 0, p, 1))).sum(-1)
+        seeing = (~self.blind).sum(-1)
+        return np.where(seeing, bits.sum(-1) / np.maximum(seeing, 1), np.nan)
+
+    def __repr__(self) -> str:
+        means = [known.mean() if (known := bits[~np.isnan(bits)]).size else np.nan for bits in self.entropy.T]
+        told = (
+            f"{self.path or '(model)'} {self.name}: (N, H, T, S) = {self.weights.shape}, "
+            f"entropy {', '.join(f'{bits:.2f}' for bits in means)} bits"
+        )
+        n = int(self.blind.sum())
+        if not n:
+            return told
+        rows = "NaN" if np.isnan(self.weights[self.blind]).any() else "0"
+        return f"{told}; {n} of {self.blind.size} queries see no key: their rows are {rows}"
 
 
 @dataclass
@@ -51,11 +73,7 @@ class AttentionMaps:
         return len(self.maps)
 
     def __repr__(self) -> str:
-        return "\n".join(
-            f"{m.path or '(model)'} {m.name}: (N, H, T, S) = {m.weights.shape}, "
-            f"entropy {', '.join(f'{bits:.2f}' for bits in m.entropy.mean(0))} bits"
-            for m in self.maps
-        )
+        return "\n".join(map(repr, self.maps))
 
     def plot(
         self,

@@ -212,7 +212,34 @@ def test_a_query_that_sees_nothing():
         def forward(self, x):
             return F.scaled_dot_product_attention(x, x, x, minidl.zeros(3, 3, dtype="bool"))
 
-    assert not inspect.attention_maps(Blind(), minidl.randn(1, 1, 3, 4))[0].weights.any()
+    found = inspect.attention_maps(Blind(), minidl.randn(1, 1, 3, 4))
+    assert not found[0].weights.any()
+    assert found[0].blind.all()
+    assert np.isnan(found[0].entropy).all()
+    assert "entropy nan bits; 3 of 3 queries see no key: their rows are 0" in repr(found)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_where_all_keys_are_padding_the_row_is_what_pytorch_computes(need_weights):
+    layer = nn.MultiheadAttention(8, 2, batch_first=True).double()
+    other = torch.nn.MultiheadAttention(8, 2, batch_first=True).double()
+    other.load_state_dict({name: torch.tensor(value.numpy(force=True)) for name, value in layer.state_dict().items()})
+    x, padding = minidl.randn(2, 3, 8).double(), np.array([[True] * 3, [False] * 3])
+    asked = {"query": x, "key": x, "value": x, "key_padding_mask": minidl.tensor(padding), "need_weights": need_weights}
+    found = inspect.attention_maps(layer, asked)
+    t = torch.tensor(x.numpy())
+    y, weights = other(
+        t, t, t, key_padding_mask=torch.tensor(padding), need_weights=need_weights, average_attn_weights=False
+    )
+    np.testing.assert_array_equal(found[0].blind, [[[True] * 3] * 2, [[False] * 3] * 2])
+    assert np.isnan(found[0].weights[0]).all() == bool(y[0].isnan().all())  # a NaN is shown where there is one
+    if need_weights:
+        np.testing.assert_allclose(found[0].weights, weights.detach().numpy(), atol=1e-12)
+    sighted = inspect.attention_maps(layer, x[1:].expand(3, 1, 3, 8).unbind(0))
+    np.testing.assert_allclose(found[0].entropy[1], sighted[0].entropy[0])
+    assert np.isnan(found[0].entropy[0]).all()
+    assert f"6 of 12 queries see no key: their rows are {'NaN' if need_weights else '0'}" in repr(found)
+    found.plot()
 
 
 def test_maps_wrong_use():
