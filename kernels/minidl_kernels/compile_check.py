@@ -76,6 +76,8 @@ def main(room: str, backend: str, target: str) -> list[Compiled]:
 
 def _triton(module: Any, target: str) -> list[tuple[str, str, tuple[int, int, int]]]:
     runtime = importlib.import_module("minidl_kernels.triton_runtime")
+    runtime.knobs.runtime.add_stages_inspection_hook = _keep_the_report
+    runtime.knobs.cache.dir = os.path.join(runtime.knobs.cache.dir, "compile_check")  # kernels made without it lack it
     for call in module.compile_cases(lambda shape, dtype="float32": np.zeros(shape, dtype)):
         call()
     found: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -83,25 +85,37 @@ def _triton(module: Any, target: str) -> list[tuple[str, str, tuple[int, int, in
         types = ",".join(str(t) for t in made.src.signature.values() if str(t).startswith("*"))
         shown = " ".join(f"{k}={v}" for k, v in settings.items()) + f" {types}"
         if (kernel, shown) not in found:
-            found[kernel, shown] = (*_resources(made.asm["ptx"], target), made.metadata.shared)
+            found[kernel, shown] = (made.metadata.registers, made.metadata.spilled, made.metadata.shared)
     return [(kernel, settings, used) for (kernel, settings), used in found.items()]
 
 
-def _resources(ptx: str, target: str) -> tuple[int, int]:
-    """Registers a thread and spilled bytes, as ``ptxas -v`` reports them."""
-    compiler = importlib.import_module("triton.backends.nvidia.compiler").get_ptxas(int(target[3:])).path
+def _keep_the_report(_backend: Any, stages: dict[str, Any], *_: Any) -> None:
+    """Triton's last stage is ``ptxas``, whose report it throws away: here the same, and the report goes to the metadata."""
+
+    def assemble(ptx: str, metadata: dict[str, Any]) -> bytes:
+        binary, metadata["registers"], metadata["spilled"] = _assembled(ptx, metadata["target"].arch)
+        return binary
+
+    stages["cubin"] = assemble
+
+
+def _assembled(ptx: str, capability: int) -> tuple[bytes, int, int]:
+    """The processor's code, its registers and its spilled bytes, as ``ptxas -v`` reports them."""
+    compiler = importlib.import_module("triton.backends.nvidia.compiler").get_ptxas(capability).path
     name = re.findall(r"^\.target\s+(\w+)", ptx, re.MULTILINE)[0]
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "kernel.ptx")
+        file, binary = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
         file.write_text(ptx)
         made = subprocess.run(
-            [compiler, "-v", f"--gpu-name={name}", str(file), "-o", str(Path(folder, "kernel.cubin"))],
+            [compiler, "-v", f"--gpu-name={name}", str(file), "-o", str(binary)],
             capture_output=True,
             text=True,
             check=True,
         )
+        code = binary.read_bytes()
     log = made.stderr + made.stdout
-    return int(re.findall(r"Used (\d+) registers", log)[0]), sum(map(int, re.findall(r"(\d+) bytes spill stores", log)))
+    registers, spilled = re.findall(r"Used (\d+) registers", log)[0], re.findall(r"(\d+) bytes spill stores", log)
+    return code, int(registers), sum(map(int, spilled))
 
 
 # -------------------------------------------------------------------------------------------------------------- CUDA C
