@@ -9,8 +9,9 @@ from pathlib import Path
 import reference
 
 from minidl.tutor import shelf
-from minidl.tutor.chapter import Cell, Chapter, read, solution_only, without_solution
-from minidl.tutor.learner import cells_for_learner, notebook_of
+from minidl.tutor.cells import Cell, to_notebook
+from minidl.tutor.chapter import Chapter, read, solution_only, without_solution
+from minidl.tutor.learner import cells_for_learner
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -26,7 +27,7 @@ def gather(source: Path, execute: bool = True) -> list[Chapter]:
     chapters = [read(path) for path in shelf.paths()]
     wanted: dict[str, str | bytes] = {"index.md": index(chapters)}
     for chapter in chapters:
-        wanted[f"chapters/{chapter.name}.ipynb"] = text_of(notebook_of(cells_for_book(chapter)))
+        wanted[f"chapters/{chapter.name}.ipynb"] = to_notebook(cells_for_book(chapter))
     wanted |= other_pages()
     wanted |= reference.pages()
     _write(source, wanted)
@@ -89,29 +90,16 @@ def notebooks_for_browser(folder: Path, chapters: list[Chapter]) -> None:
     start = (
         "# In the browser: fetch NumPy and matplotlib from Pyodide, and minidl from this site.\n"
         "import piplite\n\n"
-        'await piplite.install(["numpy", "matplotlib", "jupytext", "threadpoolctl"])\n'
+        'await piplite.install(["numpy", "matplotlib", "threadpoolctl"])\n'
         'await piplite.install("minidl", deps=False)'
     )
+    kernel = {"kernelspec": {"display_name": "Python (Pyodide)", "language": "python", "name": "python"}}
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(shelf.folder() / "notation.md", folder)
     for chapter in chapters:
         if int(chapter.number) in IN_THE_BROWSER:
-            notebook = notebook_of([Cell("code", start), *cells_for_learner(chapter, notebook=True)])
-            notebook.metadata["kernelspec"] = {
-                "display_name": "Python (Pyodide)",
-                "language": "python",
-                "name": "python",
-            }
-            (folder / f"{chapter.name}.ipynb").write_text(text_of(notebook), encoding="utf-8")
-
-
-def text_of(notebook) -> str:
-    """A notebook as JSON, the same text for the same cells: cells are numbered instead of named by chance."""
-    import nbformat
-
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"
-    return nbformat.writes(notebook)
+            cells = [Cell("code", start), *cells_for_learner(chapter, notebook=True)]
+            (folder / f"{chapter.name}.ipynb").write_text(to_notebook(cells, kernel), encoding="utf-8")
 
 
 def other_pages() -> dict[str, str | bytes]:

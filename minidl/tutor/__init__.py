@@ -1,6 +1,6 @@
 """The tutorials: read as scripts, run, opened as notebooks, and their exercises checked.
 
-A chapter is one file in jupytext's percent format, ``tutorials/NN_title.py``. From it come the chapter as it is run and
+A chapter is one file in percent format, ``tutorials/NN_title.py``. From it come the chapter as it is run and
 shown, the learner's version (solutions taken out, hints folded) and the tests of its exercises. A chapter itself needs
 :func:`choose` alone, which is why nothing else is imported here.
 """

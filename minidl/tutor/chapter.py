@@ -8,37 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-ROLES = ("exercise", "hint", "wrong", "check")
+from minidl.tutor.cells import ROLES, Cell, ChapterError, cells_of
+
 _SOLUTION = re.compile(r"^([ \t]*)# --- solution *\n(.*?)^[ \t]*# --- end *$", re.MULTILINE | re.DOTALL)
-
-
-class ChapterError(ValueError):
-    """A chapter, or the learner's version of one, that is not in the tutorials' format."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: its text, its tags, and the line of the file where a code cell's text begins (0 where it is unknown)."""
-
-    kind: str  # "code" or "markdown"
-    source: str
-    tags: tuple[str, ...] = ()
-    line: int = 0
-
-    @property
-    def role(self) -> str:
-        """``setup``, ``exercise``, ``hint``, ``wrong``, ``check``, or "" for the chapter's own text and code."""
-        return next((tag for tag in self.tags if tag in (*ROLES, "setup")), "")
-
-    @property
-    def exercise(self) -> str:
-        """The name of the exercise it belongs to, or ""."""
-        return next((t for t in self.tags if t not in ROLES and t.isidentifier()), "") if self.role in ROLES else ""
 
 
 @dataclass
@@ -134,28 +110,6 @@ def read(path: str | Path) -> Chapter:
         raise FileNotFoundError(f"there is no chapter at {path}")
     stat = path.stat()
     return _read(path, stat.st_mtime_ns, stat.st_size)
-
-
-def cells_of(path: Path) -> Iterator[Cell]:
-    """The cells of a percent file or a notebook, with the lines where a percent file's code cells begin."""
-    import jupytext
-
-    text = path.read_text(encoding="utf-8")
-    notebook_file = path.suffix == ".ipynb"
-    try:
-        notebook = jupytext.reads(text, fmt="ipynb" if notebook_file else "py:percent")
-    except Exception as error:
-        raise ChapterError(
-            f"{path} cannot be read as a {'notebook' if notebook_file else 'percent file'}: {error}"
-        ) from error
-    at = 0
-    for cell in notebook.cells:
-        line = 0
-        if cell.cell_type == "code" and not notebook_file:
-            found = text.find(cell.source, at)
-            if found >= 0:
-                line, at = text.count("\n", 0, found) + 1, found + len(cell.source)
-        yield Cell(cell.cell_type, cell.source, tuple(cell.metadata.get("tags", ())), line)
 
 
 def top_definitions(source: str) -> list[ast.FunctionDef | ast.ClassDef]:

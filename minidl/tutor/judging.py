@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from minidl.tutor import learner, proving
-from minidl.tutor.chapter import Cell, Chapter, ChapterError, Exercise, read
+from minidl.tutor.cells import Cell, ChapterError
+from minidl.tutor.chapter import Chapter, Exercise, read
 
 
 @dataclass

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-from minidl.tutor.chapter import Cell, Chapter, ChapterError, read, without_solution
+from minidl.tutor.cells import Cell, ChapterError, to_notebook, to_percent
+from minidl.tutor.chapter import Chapter, read, without_solution
 from minidl.utils.files import atomic_write
 
 FOLDER = Path("my_tutorials")
-
-
-def notebook_of(cells: list[Cell]) -> Any:
-    """An nbformat notebook with these cells."""
-    from nbformat import v4
-
-    made = [
-        (v4.new_markdown_cell if c.kind == "markdown" else v4.new_code_cell)(
-            c.source, metadata={"tags": list(c.tags)} if c.tags else {}
-        )
-        for c in cells
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return v4.new_notebook(cells=made, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
 def cells_for_learner(chapter: Chapter, notebook: bool) -> list[Cell]:
@@ -66,14 +52,10 @@ def _how_to_check(chapter: Chapter, name: str, notebook: bool) -> Cell:
 
 def start(chapter: Chapter, folder: Path = FOLDER, notebook: bool = False, force: bool = False) -> Path:
     """Write the learner's version and return its path; work that is there already is kept unless ``force`` is set."""
-    import jupytext
-
     path = folder / f"{chapter.name}{'.ipynb' if notebook else '.py'}"
     if path.exists() and not force:
         raise FileExistsError(f"{path} is there already, perhaps with your work in it: --force writes it anew")
-    made = notebook_of(cells_for_learner(chapter, notebook))
-    made.metadata["jupytext"] = {"notebook_metadata_filter": "-all"}
-    text = jupytext.writes(made, fmt="ipynb" if notebook else "py:percent")
+    text = (to_notebook if notebook else to_percent)(cells_for_learner(chapter, notebook))
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "w", encoding="utf-8") as file:
         file.write(text)

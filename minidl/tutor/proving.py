@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minidl.tutor.chapter import Cell, Chapter, ChapterError, Exercise, without_solution
+from minidl.tutor.cells import Cell, ChapterError
+from minidl.tutor.chapter import Chapter, Exercise, without_solution
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import minidl
 from minidl import cli, serialization
+from minidl.__main__ import faster_environment
 from minidl.cli import common
 from minidl.data.download import DownloadError
 
@@ -179,18 +180,18 @@ def test_bench_and_doctor_are_reached(monkeypatch):
 
 def test_openblas_is_told_about_avx512_unless_somebody_chose():
     flags = "flags\t\t: fpu avx2 avx512f avx512bw avx512cd avx512dq avx512vl\n"
-    assert cli.faster_environment({"A": "b"}, flags, "darwin") == {"A": "b", "OPENBLAS_CORETYPE": "SkylakeX"}
-    assert cli.faster_environment({"OPENBLAS_CORETYPE": "Haswell"}, flags, "darwin") is None
-    assert cli.faster_environment({}, "flags : fpu avx2", "darwin") is None
-    assert cli.faster_environment({}, "", "darwin") is None
+    assert faster_environment({"A": "b"}, flags, "darwin") == {"A": "b", "OPENBLAS_CORETYPE": "SkylakeX"}
+    assert faster_environment({"OPENBLAS_CORETYPE": "Haswell"}, flags, "darwin") is None
+    assert faster_environment({}, "flags : fpu avx2", "darwin") is None
+    assert faster_environment({}, "", "darwin") is None
 
 
 def test_freed_memory_is_kept_unless_somebody_chose():
-    found = cli.faster_environment({}, "", "linux")
+    found = faster_environment({}, "", "linux")
     assert found is not None
     assert set(found) == {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
-    assert cli.faster_environment(found, "", "linux") is None
-    assert cli.faster_environment({"MALLOC_ARENA_MAX": "1"}, "", "linux") is None
+    assert faster_environment(found, "", "linux") is None
+    assert faster_environment({"MALLOC_ARENA_MAX": "1"}, "", "linux") is None
 
 
 def start(*arguments):
