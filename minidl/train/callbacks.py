@@ -66,19 +66,48 @@ class Metrics(Callback):
 class Progress(Callback):
     """A bar with the loss, samples a second and the time left; and a line an epoch.
 
+    Where the screen is none (a file, a pipe, a log), a line every ``every`` seconds takes the bar's place.
+
     Args:
         console: rich's.
         unit: what a sample is.
     """
+
+    every = 10.0
 
     def __init__(self, console: Any = None, unit: str = "images") -> None:
         from rich.console import Console
 
         self.console, self.unit = console or Console(), unit
         self._bar: Any = None
-        self._shown = 0.0
 
     def on_epoch_begin(self, trainer: Any) -> None:
+        self._total = len(trainer.train_loader) if hasattr(trainer.train_loader, "__len__") else None
+        self._began, self._seen = time.perf_counter(), trainer.seen
+        self._due = self._began
+        if self.console.is_terminal:
+            self._open(trainer)
+        else:
+            self._due += self.every
+
+    def on_step_end(self, trainer: Any) -> None:
+        now = time.perf_counter()
+        if now < self._due:
+            return
+        rate = (trainer.seen - self._seen) / (now - self._began)
+        text = f"loss {trainer.loss_sum / trainer.seen:.4f}  {rate:,.0f} {self.unit}/s"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=trainer.step, now=text)
+            self._due = now + 0.1
+        else:
+            steps = f"step {trainer.step}" + (f"/{self._total}" if self._total else "")
+            self.console.print(f"{self._name(trainer)}  {steps}  {text}", highlight=False, soft_wrap=True)
+            self._due = now + self.every
+
+    def _name(self, trainer: Any) -> str:
+        return f"epoch {trainer.epoch + 1}/{trainer.epochs}"
+
+    def _open(self, trainer: Any) -> None:
         from rich import progress
 
         self._bar = progress.Progress(
@@ -89,23 +118,9 @@ class Progress(Callback):
             progress.TimeRemainingColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,  # in a file the lines an epoch are enough
         )
         self._bar.start()
-        total = len(trainer.train_loader) if hasattr(trainer.train_loader, "__len__") else None
-        self._task = self._bar.add_task(
-            f"epoch {trainer.epoch + 1}/{trainer.epochs}", total=total, completed=trainer.step, now=""
-        )
-        self._began, self._seen, self._shown = time.perf_counter(), trainer.seen, 0.0
-
-    def on_step_end(self, trainer: Any) -> None:
-        now = time.perf_counter()
-        if now - self._shown < 0.1:
-            return
-        self._shown = now
-        rate = (trainer.seen - self._seen) / (now - self._began)
-        text = f"loss {trainer.loss_sum / trainer.seen:.4f}  {rate:,.0f} {self.unit}/s"
-        self._bar.update(self._task, completed=trainer.step, now=text)
+        self._task = self._bar.add_task(self._name(trainer), total=self._total, completed=trainer.step, now="")
 
     def on_epoch_end(self, trainer: Any) -> None:
         self._close()

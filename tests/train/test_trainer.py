@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import re
 import signal
 import threading
 
@@ -403,3 +404,25 @@ def test_progress_on_a_terminal():
     assert "images/s" in text
     assert "loss" in text
     assert "test accuracy" in text
+
+
+def test_progress_where_there_is_no_terminal(monkeypatch):
+    """In a log a line every few seconds takes the bar's place, and short epochs have none."""
+    import io
+
+    from rich.console import Console
+
+    lines = []
+    for every in (0.0, 3600.0):
+        monkeypatch.setattr(Progress, "every", every)
+        screen = io.StringIO()
+        make(None, callbacks=[Progress(Console(file=screen))]).fit(1)
+        lines.append(screen.getvalue().splitlines())
+    often, never = lines
+    steps = len(often) - 1
+    assert steps > 1
+    for i, line in enumerate(often[:-1]):
+        assert re.fullmatch(rf"epoch 1/1  step {i + 1}/{steps}  loss \d\.\d{{4}}  [\d,]+ images/s", line), line
+    assert len(never) == 1
+    for line in (often[-1], never[0]):
+        assert line.startswith("epoch 1/1  train loss")
