@@ -151,8 +151,6 @@ def call(model: Module, input: Any) -> Any:
 @contextmanager
 def without_trace(model: Module) -> Iterator[None]:
     """What runs forward inside leaves the model as it was: its buffers (running statistics), the random numbers to come."""
-    if not isinstance(model, Module):
-        raise TypeError(f"a model must be an nn.Module, got {type(model).__name__}")
     state = random.get_rng_state()
     buffers = [(m, n, b, b._data.copy()) for m in model.modules() for n, b in m._buffers.items() if b is not None]
     try:

@@ -18,6 +18,7 @@ import numpy as np
 
 from minidl.autograd.walk import grad
 from minidl.backends import namespace
+from minidl.inspect import arguments
 from minidl.inspect.numbers import axes, on_host
 from minidl.nn.module import Module
 from minidl.tensor import Tensor, wrap
@@ -93,7 +94,7 @@ def hessian_vector_product(loss: Tensor, params: Module | Iterable[Tensor], vect
     """
     chosen = _parameters(params)
     product = _product(loss, chosen)
-    given = list(vector)
+    given = arguments.parameters(vector, "hessian_vector_product: vector")
     if [tuple(v.shape) for v in given] != [tuple(p.shape) for p in chosen]:
         raise ValueError(
             f"hessian_vector_product: the vector has shapes {[list(v.shape) for v in given]}, which must be the parameters', "
@@ -126,12 +127,13 @@ def hessian_spectrum(
     ``iterations`` × n numbers of memory.
 
     Raises:
-        ValueError, RuntimeError: nothing to differentiate; a loss of several elements, or one that is not finite.
+        TypeError: a loss or parameters that are no Tensors.
+        ValueError, RuntimeError: nothing to differentiate; a loss of several elements, without a graph, or not finite.
     """
     chosen = _parameters(params)
     if iterations < 1 or samples < 1:
         raise ValueError(f"hessian_spectrum: iterations ({iterations}) and samples ({samples}) must be at least 1")
-    product = _product(loss() if callable(loss) and not isinstance(loss, Tensor) else loss, chosen)
+    product = _product(loss() if callable(loss) and not isinstance(loss, Module) else loss, chosen)
     n = sum(p._data.size for p in chosen)
     steps = min(iterations, n)
     generator = np.random.default_rng(seed)
@@ -167,9 +169,7 @@ def lanczos(
 
 
 def _parameters(params: Module | Iterable[Tensor]) -> list[Tensor]:
-    chosen: list[Tensor] = (
-        [p for p in params.parameters() if p.requires_grad] if isinstance(params, Module) else list(params)
-    )
+    chosen = arguments.parameters(params, "the Hessian")
     if not chosen or not sum(p._data.size for p in chosen):
         raise ValueError("the Hessian needs at least one parameter that requires grad")
     return chosen
@@ -177,9 +177,7 @@ def _parameters(params: Module | Iterable[Tensor]) -> list[Tensor]:
 
 def _product(loss: Any, chosen: list[Tensor]) -> Callable[[np.ndarray], np.ndarray]:
     """v ↦ H v on flat vectors of float64."""
-    if not isinstance(loss, Tensor) or loss._data.size != 1:
-        what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ValueError(f"the Hessian is of one number: the loss must be a Tensor of one element, got {what}")
+    loss = arguments.number(loss, "the Hessian")
     if not np.isfinite(on_host(loss._data)).all():
         raise RuntimeError(f"the loss is {loss.item()}, which has no curvature; inspect.why_nan says where that arose")
     first = grad(loss, chosen, create_graph=True, materialize_grads=True, allow_unused=True)

@@ -53,6 +53,7 @@ def export(
         TypeError: neither a recording nor a tensor.
         RuntimeError: as ``loss.backward()``.
     """
+    path = Path(path)
     if not isinstance(recording, Recording):
         if not isinstance(recording, Tensor):
             raise TypeError(
@@ -64,7 +65,7 @@ def export(
     page = page_of(recording, fold, limit, title)
     with atomic_write(path) as out:
         out.write(page.encode())
-    return Path(path)
+    return path
 
 
 def page_of(recording: Recording, fold: int | None = None, limit: int | None = LIMIT, title: str | None = None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.inspect import arguments
 from minidl.inspect.calls import Call, Followed
 from minidl.inspect.numbers import axes, on_host
 from minidl.nn.module import Module
@@ -48,8 +49,7 @@ class gradient_flow:
     """
 
     def __init__(self, model: Module, optimizer: Optimizer | None = None, end: float = 0.05) -> None:
-        if not isinstance(model, Module):
-            raise TypeError(f"gradient_flow: a model must be an nn.Module, got {type(model).__name__}")
+        arguments.module(model, "gradient_flow")
         if optimizer is not None:
             _check(optimizer, model)
         if not 0 < end < 0.5:
@@ -206,8 +206,7 @@ class gradient_flow:
 
 
 def _check(optimizer: Any, model: Module) -> None:
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"gradient_flow: an optimizer must be one of minidl.optim, got {type(optimizer).__name__}")
+    arguments.optimizer(optimizer, "gradient_flow")
     stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if not any(id(p) in stepped for p in model.parameters()):
         raise ValueError(

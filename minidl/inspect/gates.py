@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.grad_mode import no_grad
+from minidl.inspect import arguments
 from minidl.inspect.calls import Call, Followed, call, without_trace
 from minidl.inspect.numbers import axes, on_host
 from minidl.nn.module import Module
@@ -111,6 +112,7 @@ def gates(model: Module, input: Any) -> Gates:
     Raises:
         ValueError: no LSTM or GRU ran; an LSTM with ``proj_size``, whose gates are not kept.
     """
+    arguments.module(model, "gates")
     found: list[tuple[Call, GateLayer]] = []
     counts: dict[Call, int] = {}
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minidl.inspect import dot
+from minidl.inspect import arguments, dot
 from minidl.inspect.boxes import picture
 from minidl.inspect.digest import brief, jsonable
 from minidl.inspect.embed import as_script, file, picture_data
@@ -159,9 +159,7 @@ def graph(
         if names is not None:
             raise ValueError("graph: a recording has its names already; give `names` to inspect.backward")
         return Graph(loss.nodes, gradients_of(loss), fold=fold, limit=limit, title=title, values=values)
-    if not isinstance(loss, (Tensor, list, tuple)):
-        raise TypeError(f"graph: expected a Tensor, a list of them, or a Recording, got {type(loss).__name__}")
-    return Graph(read(loss, names), fold=fold, limit=limit, title=title, values=values)
+    return Graph(read(arguments.graphs(loss, "graph"), names), fold=fold, limit=limit, title=title, values=values)
 
 
 def gradients_of(recording: Recording) -> dict[int, Figure]:

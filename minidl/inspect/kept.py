@@ -58,20 +58,9 @@ class Storage:
     made: Edge | None = None
 
 
-def operators(tensors: Any) -> list[Operator]:
-    """Every operator behind one or several tensors, in the order in which they ran. TypeError, RuntimeError for what has no
-    graph."""
-    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    stack: list[Any] = []
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"expected a Tensor with a graph behind it, got {type(tensor).__name__}")
-        if tensor.grad_fn is None:
-            raise RuntimeError(
-                f"there is no graph behind this tensor (shape {list(tensor.shape)}): it was computed from nothing that "
-                "requires grad, or inside minidl.no_grad()"
-            )
-        stack.append(tensor.grad_fn)
+def operators(tensors: Iterable[Tensor]) -> list[Operator]:
+    """Every operator behind some tensors, in the order in which they ran."""
+    stack = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     seen: set = set()
     while stack:
         operator = stack.pop()

@@ -13,6 +13,7 @@ import numpy as np
 from minidl import random
 from minidl.autograd.grad_mode import no_grad
 from minidl.backends import namespace
+from minidl.inspect import arguments
 from minidl.inspect.calls import without_trace
 from minidl.inspect.numbers import axes, on_host
 from minidl.nn.module import Module
@@ -85,8 +86,11 @@ def loss_surface(
         seed: of the random directions.
 
     Raises:
+        TypeError: no module, no function, no directions.
         ValueError: neither 1 nor 2 directions; shapes that are not the parameters'; a loss of several elements.
     """
+    arguments.module(model, "loss_surface")
+    arguments.function(loss_fn, "loss_surface", "a function of the model that gives its loss")
     if steps < 1:
         raise ValueError(f"loss_surface: steps must be at least 1, got {steps}")
     chosen = _directions(model, directions, seed)
@@ -123,6 +127,8 @@ def _directions(model: Module, given: Any, seed: int) -> list[Direction]:
         if given not in (1, 2):
             raise ValueError(f"loss_surface: a line (1) or a plane (2) can be drawn, not {given} directions")
         return [random_direction(model, seed + i) for i in range(given)]
+    if not isinstance(given, (Mapping, list, tuple)):
+        raise TypeError(f"loss_surface: directions must be 1, 2, a dict or a list, got {type(given).__name__}")
     if isinstance(given, Mapping) or not any(isinstance(d, (Mapping, list, tuple)) for d in given):
         given = [given]
     if len(given) not in (1, 2):

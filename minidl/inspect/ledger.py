@@ -9,14 +9,14 @@ print(book.checkpointing())
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minidl.autograd.tape import Operator
-from minidl.inspect import kept, peak
+from minidl.inspect import arguments, kept, peak
 from minidl.inspect.numbers import axes, size_of
 from minidl.inspect.segments import Checkpointing, suggest
 from minidl.inspect.states import state_bytes
@@ -144,7 +144,7 @@ class Ledger:
 
 
 def ledger(
-    loss: Tensor | Sequence[Tensor], names: Module | dict[str, Tensor] | None = None, optimizer: Any = None
+    loss: Tensor | Sequence[Tensor], names: Module | Mapping[str, Tensor] | None = None, optimizer: Any = None
 ) -> Ledger:
     """What the graph behind ``loss`` keeps alive for backward, and the memory that backward and a step will take.
 
@@ -156,7 +156,10 @@ def ledger(
     Raises:
         TypeError, RuntimeError: not a Tensor; no graph; a graph that a backward has freed already.
     """
-    roots = [loss] if isinstance(loss, Tensor) else list(loss)
+    roots = arguments.graphs(loss, "ledger")
+    names = arguments.names(names, "ledger")
+    if optimizer is not None:
+        arguments.optimizer(optimizer, "ledger")
     ops = kept.operators(roots)
     freed = next((operator for operator in ops if operator._saved is None), None)
     if freed is not None:

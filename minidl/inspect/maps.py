@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.grad_mode import no_grad
+from minidl.inspect import arguments
 from minidl.inspect.calls import Call, Followed, call, without_trace
 from minidl.inspect.numbers import axes, on_host
 from minidl.nn.module import Module
@@ -128,6 +129,7 @@ def attention_maps(model: Module, input: Any) -> AttentionMaps:
     Raises:
         ValueError: nothing attended.
     """
+    arguments.module(model, "attention_maps")
     found: list[AttentionMap] = []
 
     def note(where: Call, operator: Any, arrays: tuple, result: Any) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from minidl import creation, random
 from minidl.autograd import on_rule
 from minidl.autograd.walk import grad
-from minidl.inspect import nan_words
+from minidl.inspect import arguments, nan_words
 from minidl.inspect.nodes import Nodes, Op, read
 from minidl.inspect.numbers import on_host
 from minidl.inspect.trace import trace
@@ -99,15 +99,12 @@ def why_nan(
         RuntimeError: a loss that is not finite, and was computed outside a trace; no graph, or one that was freed.
     """
     if not isinstance(loss, Tensor):
-        if not callable(loss):
-            raise TypeError(
-                f"why_nan: loss must be a Tensor or a function that computes one, got {type(loss).__name__}"
-            )
+        arguments.function(loss, "why_nan", "a Tensor or a function that computes one")
         with trace(keep), random.fork_rng():
             loss = loss()
         if not isinstance(loss, Tensor):
             raise TypeError(f"why_nan: the function must give a Tensor, got {type(loss).__name__}")
-    nodes = read(loss, names)
+    nodes = read(arguments.graphs(loss, "why_nan"), names)
     if not np.isfinite(on_host(loss._data)).all():
         return _forward(nodes)
     return _backward(loss, nodes)

@@ -18,6 +18,7 @@ import numpy as np
 from minidl import backends, dtypes
 from minidl.autograd.tape import Operator
 from minidl.callers import Line, users_frames
+from minidl.inspect import arguments
 from minidl.inspect.labels import formula_of, label_of, settings_of
 from minidl.inspect.trace import Note, Seen, seen
 from minidl.nn.module import Module
@@ -82,7 +83,10 @@ class Nodes:
         return f"<Nodes: {len(self.ops):,} operators, {len(self.values):,} values>"
 
     def find(self, what: Any) -> Value:
-        """The value of a Tensor, or with a name. KeyError, with what there is, if there is none."""
+        """The value of a Tensor, or with a name. KeyError, with what there is, if there is none; TypeError for what is
+        neither."""
+        if not isinstance(what, (Tensor, str)):
+            raise TypeError(f"a value is found by its Tensor or its name, not by {type(what).__name__}")
         if isinstance(what, Tensor):
             found = self.edges.get(what.edge() or (what, 0))
             if found is not None:
@@ -91,7 +95,7 @@ class Nodes:
         for value in self.values:
             if value.name == what:
                 return value
-        raise KeyError(f"no value of the graph is called {what!r}{self._instead(str(what))}")
+        raise KeyError(f"no value of the graph is called {what!r}{self._instead(what)}")
 
     def _instead(self, name: str) -> str:
         """Names that there are, those like ``name`` first."""
@@ -114,18 +118,7 @@ def read(tensors: Tensor | Sequence[Tensor], names: Module | Mapping[str, Tensor
         TypeError: something else than tensors.
         RuntimeError: a tensor that nothing requiring a gradient went into.
     """
-    given: list[Any] = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
-    if not given:
-        raise TypeError("the graph of one or several tensors can be read, and none was given")
-    for tensor in given:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"the graph of a Tensor can be read, got {type(tensor).__name__}")
-        if not tensor.requires_grad:
-            raise RuntimeError(
-                f"there is no graph behind this tensor (shape {list(tensor.shape)}): it was computed from nothing that "
-                "requires grad, or inside minidl.no_grad(). Call .requires_grad_() on what you want gradients of, before "
-                "computing."
-            )
+    given = arguments.graphs(tensors, "read")
     nodes = read_edges([t.edge() or (t, 0) for t in given], names)
     for tensor, root in zip(given, nodes.roots):
         if nodes.values[root].array is None:
@@ -250,8 +243,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 def _known_names(given: Module | Mapping[str, Tensor] | None) -> dict[Any, str]:
     """Names of values by their edges: those that were given, else those of the program's variables."""
-    if given is not None and not isinstance(given, (Module, Mapping)):
-        raise TypeError(f"names must be a Module or a dict from names to Tensors, got {type(given).__name__}")
+    given = arguments.names(given, "a graph")
     found: dict[Any, str] = {}
     if isinstance(given, Mapping):
         for name, tensor in given.items():
@@ -269,7 +261,7 @@ def _known_names(given: Module | Mapping[str, Tensor] | None) -> dict[Any, str]:
 
 
 def _name(found: dict[Any, str], name: str, tensor: Tensor) -> None:
-    if isinstance(tensor, Tensor) and tensor._requires_grad:
+    if tensor._requires_grad:
         found.setdefault(tensor._edge or (tensor, 0), _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", name))
 
 

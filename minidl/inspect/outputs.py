@@ -9,6 +9,7 @@ import numpy as np
 
 from minidl.autograd.grad_mode import enable_grad, no_grad
 from minidl.autograd.walk import grad
+from minidl.inspect import arguments
 from minidl.inspect.calls import call, first_tensor, without_trace
 from minidl.inspect.numbers import TensorSummary, axes, on_host, summarize
 from minidl.nn.module import Module
@@ -69,6 +70,7 @@ def activations(model: Module, input: Any) -> Activations:
     ``input``: what it is called with; a tuple stands for several arguments, a dict for arguments by name. The model is left
     as it was.
     """
+    arguments.module(model, "activations")
     values: dict[str, np.ndarray] = {}
     names: dict[str, str] = {}
     counts: dict[str, int] = {}
@@ -149,8 +151,12 @@ def filters(model: Module, path: str | None = None) -> Filters:
         path: which of the model's layers; None for its first convolution, or its first layer with weights.
 
     Raises:
+        AttributeError: the model has no layer at this path.
         ValueError: no such layer has weights of two or more dimensions.
     """
+    arguments.module(model, "filters")
+    if path is not None and not isinstance(path, str):
+        raise TypeError(f"filters: a layer is named by its path, got {type(path).__name__}")
     if path is not None:
         chosen = [(path, model.get_submodule(path))]
     else:
@@ -220,6 +226,7 @@ def saliency(model: Module, input: Tensor, target: Any = None) -> Saliency:
     Raises:
         TypeError, ValueError: an input of whole numbers; scores of another shape; a class that does not exist.
     """
+    arguments.module(model, "saliency")
     if not isinstance(input, Tensor) or not input.dtype.is_floating_point:
         raise TypeError(
             "saliency: the input must be a Tensor of a floating type; of words, look at the embedding's output"
@@ -230,7 +237,7 @@ def saliency(model: Module, input: Tensor, target: Any = None) -> Saliency:
         if scores.ndim != 2 or scores.shape[0] != x.shape[0]:
             raise ValueError(f"saliency: the model must give scores (N, classes), got {list(scores.shape)}")
         values = on_host(scores._data)
-        chosen = values.argmax(1) if target is None else np.broadcast_to(_classes(target), (len(values),))
+        chosen = values.argmax(1) if target is None else _classes(target, len(values))
         if chosen.size and not (chosen.min() >= 0 and chosen.max() < values.shape[1]):
             raise ValueError(f"saliency: target {chosen.tolist()} names a class outside 0 … {values.shape[1] - 1}")
         rows = np.arange(len(values))
@@ -240,5 +247,13 @@ def saliency(model: Module, input: Tensor, target: Any = None) -> Saliency:
     return Saliency(on_host(input._data).copy(), on_host(gradient._data), np.array(chosen), values[rows, chosen])
 
 
-def _classes(target: Any) -> np.ndarray:
-    return np.asarray(on_host(target._data) if isinstance(target, Tensor) else target).astype(np.int64)
+def _classes(target: Any, n: int) -> np.ndarray:
+    """A class for each of ``n`` samples."""
+    classes = np.asarray(on_host(target._data) if isinstance(target, Tensor) else target)
+    if classes.dtype.kind not in "iu":
+        raise TypeError(f"saliency: target must be a class or one a sample, in whole numbers, got {target!r}")
+    if classes.shape not in ((), (1,), (n,)):
+        raise ValueError(
+            f"saliency: target must be one class, or one for each of {n} samples, got {list(classes.shape)}"
+        )
+    return np.broadcast_to(classes, (n,))

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from minidl.autograd.tape import Operator
-from minidl.inspect import workspace
+from minidl.inspect import arguments, workspace
 from minidl.inspect.kept import Edge, Storage
 from minidl.tensor import Tensor
 
@@ -218,8 +218,9 @@ def measure(function: Callable[[], Any]) -> Measured:
     """Run ``function()`` and measure the memory that it takes at its worst, with tracemalloc, to which NumPy reports.
 
     Only what is allocated inside counts: build the model inside the function as well, or its parameters are missing. GPU
-    memory is not seen. RuntimeError while tracemalloc runs already.
+    memory is not seen. TypeError for what is no function; RuntimeError while tracemalloc runs already.
     """
+    arguments.function(function, "measure", "a function without arguments")
     if tracemalloc.is_tracing():
         raise RuntimeError("tracemalloc is running already: stop it (tracemalloc.stop()) before measuring")
     gc.collect()

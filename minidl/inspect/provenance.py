@@ -17,6 +17,7 @@ import numpy as np
 
 from minidl import random
 from minidl.autograd import no_grad
+from minidl.inspect import arguments
 from minidl.inspect.nodes import Nodes, Value, read
 from minidl.inspect.paths import Path, Search
 from minidl.inspect.replay import Difference, Replay, ReplayError, difference
@@ -126,16 +127,12 @@ def provenance(
         names: what values are called, as for :func:`minidl.inspect.read`.
 
     Raises:
+        TypeError: the loss is no Tensor; the tensor neither one nor a name; the index no whole numbers.
         RuntimeError: the loss is no single number, has no graph, or its graph was freed by a backward.
         KeyError: the tensor takes no part in the graph.
         IndexError: it has no such element.
     """
-    nodes = read(loss, names)
-    if loss._data.size != 1:
-        raise RuntimeError(
-            f"provenance is of the gradient of a single number, and this tensor has shape {tuple(loss.shape)}: reduce it "
-            "(loss.sum() or loss.mean()), or take one element"
-        )
+    nodes = read(arguments.number(loss, "provenance"), names)
     value = nodes.find(tensor)
     index = _checked(index, value)
     search = Search(nodes, value, index)

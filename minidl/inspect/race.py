@@ -26,6 +26,7 @@ from minidl.autograd import tape, watch
 from minidl.bench.ceilings import Ceilings, Verdict, judge
 from minidl.bench.ceilings import measure as measure_ceilings
 from minidl.bench.timing import synchronize
+from minidl.inspect import arguments
 from minidl.profiler import profile
 from minidl.tensor import Tensor
 from minidl.utils.screen import print_wide
@@ -173,8 +174,9 @@ def race(
 
     Raises:
         RuntimeError: a backend's answer is wrong; it names the operator.
-        TypeError: ``fn`` returns neither.
+        TypeError: ``fn`` is no function, or returns neither.
     """
+    arguments.function(fn, "race", "a function that returns a Tensor, or a function that does")
     if names is None:
         names = [row.name for row in backends.table() if row.state != "missing"]
     found = Race(emulated=[name for name in names if backends.emulated(name)])

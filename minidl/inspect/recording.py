@@ -18,6 +18,7 @@ from typing import Any
 from minidl.autograd import on_backward, watch
 from minidl.autograd import walk as _walk
 from minidl.autograd.tape import Operator, Pass
+from minidl.inspect import arguments
 from minidl.inspect.nodes import Nodes, read_edges
 from minidl.inspect.steps import Added, Gradient, Local, Step
 from minidl.inspect.trace import KEEP, Keeper
@@ -200,6 +201,7 @@ def backward(
     Raises:
         RuntimeError, TypeError: as ``loss.backward()``.
     """
+    arguments.tensors(loss, "backward")
     made: list[Recording] = []
     with recorded_backward(made.append, names, keep):
         _walk.backward(loss, gradient, retain_graph)
@@ -211,6 +213,7 @@ def recorded_backward(
 ) -> Any:
     """Note every ``backward()`` that is called until the handle is removed; ``found`` gets each recording when the pass
     has run."""
+    arguments.names(names, "backward")
     return on_backward(lambda **settings: RecordedPass(found, names, keep, **settings))
 
 

@@ -8,7 +8,7 @@ from typing import Any, overload
 from minidl import creation, optim
 from minidl.autograd.grad_mode import enable_grad
 from minidl.autograd.walk import grad
-from minidl.inspect import kept
+from minidl.inspect import arguments, kept
 from minidl.inspect.calls import Call, Followed, call, tensors_in, without_trace
 from minidl.inspect.numbers import TensorSummary, axes, size_of, summarize
 from minidl.inspect.states import small, state_bytes
@@ -184,6 +184,7 @@ def memory(model: Module, input: Any) -> Memory:
 
     ``input`` as for :func:`summary`. What two layers keep is counted for the first. The model is left as it was.
     """
+    arguments.module(model, "memory")
     layers, found = _run(model, input, count=False)
     return _memory(model, layers, found)
 

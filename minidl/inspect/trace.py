@@ -84,10 +84,12 @@ class trace:
     """Note what operators do inside a ``with`` block.
 
     Args:
-        keep: how many bytes of values are kept in all.
+        keep: how many bytes of values are kept in all. TypeError for what is no number.
     """
 
     def __init__(self, keep: int = KEEP) -> None:
+        if not isinstance(keep, (int, float)):
+            raise TypeError(f"trace: keep must be a number of bytes, got {type(keep).__name__}")
         self.keeper = Keeper(keep)
         self.modules = _Modules()
         self._notes: dict[int, tuple[weakref.ref, int, Note]] = {}

@@ -300,7 +300,7 @@ def test_empty_and_single():
 
 
 def test_wrong_use():
-    with pytest.raises(TypeError, match="expected a Tensor"):
+    with pytest.raises(TypeError, match="ledger: expected a Tensor"):
         inspect.ledger([3.0])
     with pytest.raises(RuntimeError, match="no graph"):
         inspect.ledger(minidl.zeros(3))

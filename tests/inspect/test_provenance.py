@@ -343,7 +343,7 @@ def test_in_half_precision_the_finite_difference_is_still_exact():
 def test_wrong_use_is_answered_in_words():
     x = leaf([1.0, 2.0])
     loss = (x * x).sum()
-    with pytest.raises(RuntimeError, match=r"single number, and this tensor has shape \(2,\)"):
+    with pytest.raises(RuntimeError, match=r"single number, and this tensor has shape \[2\]"):
         inspect.provenance(x * x, x, 0)
     with pytest.raises(IndexError, match=r"x has shape \[2\]: there is no element \[2\]"):
         inspect.provenance(loss, x, 2)

@@ -183,7 +183,7 @@ def test_wrong_use():
     x = leaf(0.0)
     with pytest.raises(RuntimeError, match=r"inspect\.trace\(\)"):
         inspect.why_nan(x.log().sum())
-    with pytest.raises(TypeError, match="must be a Tensor or a function"):
+    with pytest.raises(TypeError, match="expected a Tensor or a function"):
         inspect.why_nan(3)
     with pytest.raises(TypeError, match="must give a Tensor"):
         inspect.why_nan(lambda: 3)
