@@ -113,20 +113,27 @@ def draw_mistakes(evaluation: Evaluation, names: Sequence[str], path: Path, most
     """A sheet of misclassified pictures, each with its class and what it was taken for."""
     wrong, images = evaluation.wrong[:most], evaluation.mistakes[:most]
     columns = min(10, max(len(wrong), 5))
-    rows = max(1, math.ceil(len(wrong) / columns))
-    figure = _figure(1.1 * columns, 1.35 * rows + 0.5)
+    figure = _figure(1.1 * columns, 1.35 * max(1, math.ceil(len(wrong) / columns)) + 0.5)
     figure.suptitle(
         f"{len(evaluation.wrong)} of {len(evaluation.targets):,} misclassified (is → taken for)", fontsize=10
     )
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.axis("off")
-    for axes, place, image in zip(grid, wrong, images):
-        axes.imshow(_as_picture(image), cmap="gray")
-        axes.set_title(
-            f"{names[int(evaluation.targets[place])]} → {names[int(evaluation.predictions[place])]}", fontsize=7
-        )
+    titles = [f"{names[int(evaluation.targets[i])]} → {names[int(evaluation.predictions[i])]}" for i in wrong]
+    _sheet(figure, [_as_picture(image) for image in images], columns, titles, cmap="gray")
     _save(figure, path)
+
+
+def _sheet(figure: Any, pictures: Sequence[np.ndarray], columns: int, titles: Sequence[str] = (), **style: Any) -> None:
+    """Pictures (H, W) or (H, W, 3) in rows, under their titles; in one system of axes, for Matplotlib is slow with many."""
+    axes = figure.subplots()
+    axes.axis("off")
+    tall = pictures[0].shape[0] / pictures[0].shape[1] if len(pictures) else 1.0
+    step = tall * 0.9 + (0.3 if titles else 0.1)
+    for i, picture in enumerate(pictures):
+        top, left = step * (i // columns), i % columns
+        axes.imshow(picture, extent=(left, left + 0.9, top + 0.9 * tall, top), **style)
+        if titles:
+            axes.text(left + 0.45, top - 0.05, titles[i], ha="center", va="bottom", fontsize=7)
+    axes.set(xlim=(0, columns), ylim=(step * max(1, math.ceil(len(pictures) / columns)), -0.2))
 
 
 def _as_picture(image: np.ndarray) -> np.ndarray:
@@ -141,15 +148,10 @@ def draw_filters(weight: np.ndarray, path: Path) -> None:
     """A convolution's windows, weight (out, in, kH, kW); red is positive, blue negative, by the mean over ``in``."""
     windows = weight.astype(np.float32).mean(1)
     columns = min(8, len(windows))
-    rows = math.ceil(len(windows) / columns)
-    figure = _figure(columns, rows + 0.5)
+    figure = _figure(columns, math.ceil(len(windows) / columns) + 0.5)
     figure.suptitle(f"the first layer's {len(windows)} filters", fontsize=10)
     limit = float(np.abs(windows).max()) or 1.0
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.axis("off")
-    for axes, window in zip(grid, windows):
-        axes.imshow(window, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    _sheet(figure, list(windows), columns, cmap="RdBu_r", vmin=-limit, vmax=limit)
     _save(figure, path)
 
 
