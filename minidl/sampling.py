@@ -256,7 +256,10 @@ def _require_std(std: float) -> None:
 
 
 class Draw(Operator):
-    """y = random numbers in the shape of x, made by ``make(shape, type)``;  ∂y/∂x = 0."""
+    """y = random numbers, as many as there are x;  ∂y/∂x = 0.
+
+    They are made by ``make(shape, type)``.
+    """
 
     def __init__(self, make: Callable[[tuple[int, ...], np.dtype], np.ndarray]) -> None:
         self.make = make

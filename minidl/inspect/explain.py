@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minidl.inspect.letters import where
 from minidl.inspect.nodes import NOT_TRACED
 from minidl.inspect.numbers import size_of
 from minidl.inspect.words import in_words
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from minidl.inspect.steps import Added, Gradient, Local, Step
 
 FEW = 12  # numbers that are written out
-# Settings that say nothing to a reader, or what the shapes say.
-_BOOKKEEPING = ("shape", "original", "count", "total", "kept", "n", "seed", "one_b")
 _ELEMENTWISE = (Elementwise, OfInput, OfOutput, Activation, Relu, Sigmoid, Abs, Rsqrt)
 
 
@@ -32,7 +31,7 @@ def explain(step: Step) -> str:
 def heading(step: Step) -> str:
     """One line: the number, the operator, where it was called."""
     op = step.op
-    inputs = ", ".join(_shaped(step, id) for id in op.inputs)
+    inputs = ", ".join(_shaped(step, id) for id in op.inputs if id is not None or not op.traced)
     outputs = ", ".join(_shaped(step, id) for id in op.outputs)
     return f"Step {step.index + 1} of {len(step.recording)}: back through {op.label}, {inputs} → {outputs}"
 
@@ -50,7 +49,7 @@ def _symbol(name: str) -> str:
 
 def _shaped(step: Step, id: int | None) -> str:
     if id is None:
-        return "something that needs no gradient"
+        return "none given" if step.op.traced else "something that needs no gradient"
     value = step.nodes.values[id]
     return value.name if value.kind == "constant" and value.shape == () else f"{value.name} {shape_of(value.shape)}"
 
@@ -83,9 +82,8 @@ def _forward(step: Step) -> list[str]:
         modules = zip(op.scope, op.classes or op.scope)
         lines.append("in " + " › ".join(name if name == kind else f"{name} ({kind})" for name, kind in modules))
     lines.append(f"called at {op.line}" if op.line is not None else NOT_TRACED)
-    told = {name: value for name, value in op.settings.items() if name not in _BOOKKEEPING}
-    if told:
-        lines.append("with " + ", ".join(f"{name}={value}" for name, value in told.items()))
+    if op.settings:
+        lines.append("with " + ", ".join(f"{name}={value}" for name, value in op.settings.items()))
     known = [step.nodes.values[id] for id in dict.fromkeys([*op.inputs, *op.outputs]) if id is not None]
     written = [
         f"{value.name} = {text}"
@@ -111,7 +109,8 @@ def _incoming(step: Step) -> list[str]:
 
 def _rule(step: Step) -> list[str]:
     lines = [f"rule: {step.op.formula}"] if step.op.formula else []
-    return lines + [f"      {sentence}" for sentence in in_words(step)]
+    told = where(step.op, lambda id: _shaped(step, id))
+    return lines + [f"      {sentence}" for sentence in (*told, *in_words(step))]
 
 
 def _outgoing(step: Step) -> list[str]:

@@ -19,7 +19,8 @@ from minidl import backends, dtypes
 from minidl.autograd.tape import Operator
 from minidl.callers import Line, users_frames
 from minidl.inspect import arguments
-from minidl.inspect.labels import formula_of, label_of, settings_of
+from minidl.inspect.labels import formula_of, label_of
+from minidl.inspect.settings import settings_of
 from minidl.inspect.trace import Note, Seen, seen
 from minidl.nn.module import Module
 from minidl.tensor import Tensor

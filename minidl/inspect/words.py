@@ -117,7 +117,7 @@ def _squashed(steepest: float) -> Callable[[Step], list[str]]:
 
 
 def _dropout(step: Step) -> list[str]:
-    p = step.op.settings.get("p", 0.0)
+    p = vars(step.op.operator)["p"]
     keep = f", scaled by 1/(1 - {p:g}) = {1 / (1 - p):.4g}" if p < 1 else ""
     return [f"What was dropped in forward is dropped here: the others pass{keep}."]
 

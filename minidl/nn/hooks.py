@@ -98,16 +98,16 @@ def _after(module: Any, hook: Hook, args: tuple, kwargs: dict, output: Any) -> A
 
 
 class _Border(Operator):
-    """The identity on several tensors, as one operator: all their gradients pass at once."""
+    """y = x for each of several tensors, as one operator: all their gradients pass at once."""
 
-    def __init__(self, seen: Callable[[tuple], tuple]) -> None:
-        self.seen = seen
+    def __init__(self, report: Callable[[tuple], tuple]) -> None:
+        self.report = report
 
     def forward(self, *arrays: Any) -> tuple:
         return tuple(array.view() for array in arrays)
 
     def backward(self, *gradients: Any) -> tuple:
-        return self.seen(gradients)
+        return self.report(gradients)
 
 
 class _Watch:

@@ -19,7 +19,7 @@ INPLACE: list[str] = []
 
 
 class Softmax(Operator):
-    """yᵢ = e^xᵢ / Σⱼ e^xⱼ along ``dim``;  gradient y (g - Σ g y).  See minidl_kernels.softmax."""
+    """yᵢ = e^xᵢ / Σⱼ e^xⱼ along ``dim``;  ∂x = y (g - Σ g y).  See minidl_kernels.softmax."""
 
     log = False
 
@@ -48,7 +48,7 @@ class Softmax(Operator):
 
 
 class LogSoftmax(Softmax):
-    """y = x - log Σ e^x along ``dim``;  gradient g - e^y Σ g.  See minidl_kernels.softmax."""
+    """y = x - log Σ eˣ along ``dim``;  ∂x = g - eʸ Σ g.  See minidl_kernels.softmax."""
 
     log = True
 

@@ -18,7 +18,7 @@ INPLACE = ["copy", "fill", "zero"]
 
 
 class Clone(Operator):
-    """y = x in memory of its own."""
+    """y = x in memory of its own;  ∂x = g."""
 
     def forward(self, x: Any) -> Any:
         return x.copy()
@@ -28,7 +28,7 @@ class Clone(Operator):
 
 
 class Cast(Operator):
-    """y = x in another element type; the engine casts the gradient back."""
+    """y = x in another element type;  ∂x = g in that of x, to which the engine casts it."""
 
     def __init__(self, numpy_dtype: Any) -> None:
         self.numpy_dtype = numpy_dtype
@@ -41,7 +41,7 @@ class Cast(Operator):
 
 
 class Move(Operator):
-    """y = x on another device; the gradient moves back."""
+    """y = x on another device;  ∂x = g, moved back."""
 
     def __init__(self, target: backends.device) -> None:
         self.target = target
@@ -192,7 +192,7 @@ def storage_offset(input: Any) -> int:
 
 
 class Contiguous(Clone):
-    """y = x in row-major memory."""
+    """y = x in row-major memory;  ∂x = g."""
 
     def forward(self, x: Any) -> Any:
         return namespace(x).ascontiguousarray(x)

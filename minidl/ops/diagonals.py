@@ -19,7 +19,7 @@ INPLACE = ["tril", "triu"]
 
 
 class Triangle(Operator):
-    """y = x below (``lower``) or above its ``diagonal``, that included; 0 elsewhere."""
+    """y = x on one side of its ``diagonal`` (tril: below, triu: above), that included, and 0 elsewhere;  ∂x = that of g."""
 
     def __init__(self, diagonal: int, lower: bool) -> None:
         self.diagonal, self.lower = diagonal, lower
@@ -36,7 +36,7 @@ class Triangle(Operator):
 
 
 class Diagonal(Operator):
-    """y[…, i] = x[…, i, i + offset], the two axes being ``dim1`` and ``dim2``: a view."""
+    """y[…, i] = x[…, i, i + offset], the two axes being ``dim1`` and ``dim2``: a view;  ∂x = g on that diagonal."""
 
     is_view = True
 
@@ -52,7 +52,10 @@ class Diagonal(Operator):
 
 
 class OnDiagonal(Operator):
-    """y = zeros with x on the diagonal that a :class:`Diagonal` looks at: its adjoint."""
+    """y = x on a diagonal and 0 elsewhere;  ∂x = that diagonal of g.
+
+    The adjoint of :class:`Diagonal`.
+    """
 
     def __init__(self, diagonal: Diagonal) -> None:
         self.diagonal = diagonal

@@ -71,7 +71,7 @@ def _refuse_bool(name: str, *operands: Any) -> None:
 
 
 class Add(Elementwise):
-    """y = a + α b;  ∂a = 1, ∂b = α."""
+    """y = a + α b;  ∂y/∂a = 1, ∂y/∂b = α."""
 
     def __init__(self, alpha: Any = 1) -> None:
         self.alpha = alpha
@@ -84,7 +84,7 @@ class Add(Elementwise):
 
 
 class Sub(Elementwise):
-    """y = a - α b;  ∂a = 1, ∂b = -α."""
+    """y = a - α b;  ∂y/∂a = 1, ∂y/∂b = -α."""
 
     def __init__(self, alpha: Any = 1) -> None:
         self.alpha = alpha
@@ -97,7 +97,7 @@ class Sub(Elementwise):
 
 
 class Mul(Elementwise):
-    """y = a b;  ∂a = b, ∂b = a."""
+    """y = a b;  ∂y/∂a = b, ∂y/∂b = a."""
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(b if self.needs and self.needs[0] else None, a if self.needs and self.needs[1] else None)
@@ -146,7 +146,7 @@ def neg(input: Any) -> Any:
 
 
 class Div(Elementwise):
-    """y = a / b;  ∂a = 1/b, ∂b = -a/b²."""
+    """y = a / b;  ∂y/∂a = 1/b, ∂y/∂b = -a/b²."""
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
@@ -260,7 +260,9 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
 
 
 class Lerp(Elementwise):
-    """y = a + w (b - a);  ∂a = 1 - w, ∂b = w, ∂w = b - a."""
+    """y = a + w (b - a);  ∂y/∂a = 1 - w, ∂y/∂b = w, ∂y/∂w = b - a."""
+
+    weight: Any = None  # if it is a number
 
     def forward(self, a: Any, b: Any, w: Any) -> Any:
         self.save(a, b, w)

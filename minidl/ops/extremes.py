@@ -23,7 +23,7 @@ AminmaxResult = namedtuple("aminmax", ["min", "max"])
 
 
 class Extreme(Reduction):
-    """y = the largest (smallest) x;  ∂y/∂x = 1/k for each of the k elements that equal y, 0 for the others."""
+    """y = max x (amin: min x);  ∂y/∂x = 1/k for each of the k elements that equal y, 0 for the others."""
 
     def __init__(self, which: str, dims: tuple[int, ...], keepdim: bool) -> None:
         super().__init__(dims, keepdim)
@@ -46,7 +46,7 @@ class Extreme(Reduction):
 
 
 class Pick(Operator):
-    """y = x[index along ``dim``], each index at most once in its line;  the gradient goes back to where y came from."""
+    """y = x[index along ``dim``], each index at most once in its line;  ∂x = g where y came from, 0 elsewhere."""
 
     def __init__(self, index: Any, dim: int) -> None:
         self.index, self.dim = index, dim
@@ -60,7 +60,10 @@ class Pick(Operator):
 
 
 class PutBack(Operator):
-    """y = zeros of ``shape`` with y[index along ``dim``] = x: what :class:`Pick` hands back."""
+    """y = zeros but y[index along ``dim``] = x;  ∂x = g[index along ``dim``].
+
+    What :class:`Pick` hands back.
+    """
 
     def __init__(self, index: Any, dim: int, shape: tuple[int, ...]) -> None:
         self.index, self.dim, self.shape = index, dim, shape

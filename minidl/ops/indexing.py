@@ -34,7 +34,7 @@ INPLACE = ["index_put", "masked_fill", "masked_scatter"]
 
 
 class Select(Operator):
-    """y = x[index] with integers, slices, None and … only: a view."""
+    """y = x[index] with integers, slices, None and … only: a view;  ∂x = zeros but ∂x[index] = g."""
 
     is_view = True
 
@@ -50,7 +50,10 @@ class Select(Operator):
 
 
 class Place(Operator):
-    """y = zeros of ``shape`` with y[index] = x: what :class:`Select` hands back."""
+    """y = zeros but y[index] = x;  ∂x = g[index].
+
+    What :class:`Select` hands back.
+    """
 
     def __init__(self, index: Any, shape: tuple[int, ...]) -> None:
         self.index, self.shape = index, shape
@@ -65,7 +68,7 @@ class Place(Operator):
 
 
 class Take(Operator):
-    """y = x[index] with integer arrays (and full slices): a copy;  gradients of an element taken twice add up."""
+    """y = x[index] with integer arrays (and full slices): a copy;  ∂x = zeros, then ∂x[index] += g."""
 
     def __init__(self, index: tuple) -> None:
         self.index = index
@@ -79,7 +82,10 @@ class Take(Operator):
 
 
 class Accumulate(Operator):
-    """y = zeros of ``shape``, then y[index] += x, once for every time an element is named: the adjoint of Take."""
+    """y = zeros, then y[index] += x, every time an element is named;  ∂x = g[index].
+
+    The adjoint of :class:`Take`.
+    """
 
     def __init__(self, index: tuple, shape: tuple[int, ...]) -> None:
         self.index, self.shape = index, shape
@@ -92,8 +98,8 @@ class Accumulate(Operator):
 
 
 class Put(Operator):
-    """y = x with y[index] = values (``accumulate``: +=);  ∂x: the gradient with those places zeroed (accumulate: all
-    of it), ∂values: the gradient at those places."""
+    """y = x but y[index] = values (``accumulate``: += values);  ∂x = g with those places zeroed (accumulate: all of g),
+    ∂values = g[index]."""
 
     def __init__(self, index: tuple, accumulate: bool) -> None:
         self.index, self.accumulate = index, accumulate
@@ -112,7 +118,7 @@ class Put(Operator):
 
 
 class MaskedFill(Operator):
-    """y = value where mask, x elsewhere."""
+    """y = value where mask, x elsewhere;  ∂y/∂value = [mask], ∂y/∂x = [not mask]."""
 
     broadcasts = True
 
@@ -128,7 +134,7 @@ class MaskedFill(Operator):
 
 
 class MaskedScatter(Operator):
-    """y = x with the places where ``mask`` is true filled, in row-major order, with the first elements of source."""
+    """y = x but, where ``mask`` is true, the first elements of source in row-major order;  each gets g from where it is."""
 
     def __init__(self, mask: Any) -> None:
         self.mask = mask

@@ -49,7 +49,7 @@ def part(dim: int, start: int, stop: int) -> tuple:
 
 
 class Cat(Operator):
-    """y = the inputs one after the other along ``dim``;  each gets its part of the gradient.
+    """y = the inputs one after the other along ``dim``;  each gets its part of g.
 
     Empty vectors beside inputs of more dimensions are skipped.
     """
@@ -74,7 +74,7 @@ class Cat(Operator):
 
 
 class Stack(Operator):
-    """y = the inputs beside each other along a new axis ``dim``;  input i gets slice i of the gradient."""
+    """y = the inputs beside each other along a new axis ``dim``;  input i gets slice i of g."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -206,7 +206,7 @@ def column_stack(tensors: Any) -> Any:
 
 
 class BlockDiag(Operator):
-    """y = zeros with the inputs, matrices, along the diagonal, each below and right of the one before."""
+    """y = zeros but for the inputs, one after the other along the diagonal;  each gets its part of g."""
 
     def forward(self, *blocks: Any) -> Any:
         self.corners, row, column = [], 0, 0
@@ -242,7 +242,7 @@ def _empty() -> Tensor:
 
 
 class Split(Operator):
-    """yᵢ = part i of x along ``dim``, of size ``sizes[i]``: views;  the gradient joins theirs again."""
+    """yᵢ = part i of x along ``dim``: views;  ∂x = the gradients of the parts, joined again."""
 
     is_view = True
 
@@ -261,7 +261,7 @@ class Split(Operator):
 
 
 class Unbind(Operator):
-    """yᵢ = x[i] along ``dim``: views;  the gradient stacks theirs again."""
+    """yᵢ = x[i] along ``dim``: views;  ∂x = the gradients of the slices, stacked again."""
 
     is_view = True
 

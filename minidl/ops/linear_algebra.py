@@ -115,7 +115,7 @@ def is_regular(a: Any) -> bool:
 
 
 class SlogDet(Operator):
-    """(sign of det A, log |det A|);  ∂A = g A⁻ᵀ of the second; the first is constant between singular matrices."""
+    """s, y = sign det A, log |det A|;  ∂A = g A⁻ᵀ with g that of y: s is constant between singular matrices."""
 
     def forward(self, a: Any) -> Any:
         sign, log = namespace(a).linalg.slogdet(widened(a))
@@ -180,7 +180,10 @@ def inverse(input: Any) -> Any:
 
 
 class Pinv(Operator):
-    """Y = A⁺;  ∂A = -Yᵀ G Yᵀ + (I - A Y) Gᵀ Y Yᵀ + Yᵀ Y Gᵀ (I - Y A), as long as the rank stays what it is."""
+    """Y = A⁺, the pseudo-inverse;  ∂A = -Yᵀ G Yᵀ + (I - A Y) Gᵀ Y Yᵀ + Yᵀ Y Gᵀ (I - Y A).
+
+    As long as the rank stays what it is.
+    """
 
     def __init__(self, cut: Any, hermitian: bool) -> None:
         self.cut, self.hermitian = cut, hermitian
@@ -254,7 +257,7 @@ def matrix_power(A: Any, n: int) -> Any:
 
 
 class Solve(Operator):
-    """X with A X = B;  ∂B = A⁻ᵀ G, ∂A = -∂B Xᵀ."""
+    """X = solve(A, B), so that A X = B;  ∂B = A⁻ᵀ G, ∂A = -∂B Xᵀ."""
 
     broadcasts = True
 
@@ -307,7 +310,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
 
 
 class SolveTriangular(Operator):
-    """X with T X = B for a triangular T, by substitution;  ∂B = T⁻ᵀ G, ∂T = the triangle of -∂B Xᵀ."""
+    """X = T⁻¹ B for a triangular T, by substitution;  ∂B = T⁻ᵀ G, ∂T = the triangle of -∂B Xᵀ."""
 
     broadcasts = True
 
@@ -394,7 +397,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
 
 
 class Cholesky(Operator):
-    """L, lower triangular, with A = L Lᵀ;  ∂A = sym(L⁻ᵀ Φ(Lᵀ G) L⁻¹), Φ the lower triangle with half the diagonal.
+    """L = cholesky A, so that A = L Lᵀ;  ∂A = sym(L⁻ᵀ Φ(Lᵀ G) L⁻¹), Φ the lower triangle with half the diagonal.
 
     Only the lower triangle of A is read; the gradient is that for symmetric A.
     """
@@ -437,9 +440,9 @@ SVDResult = namedtuple("linalg_svd", ["U", "S", "Vh"])
 
 
 class QR(Operator):
-    """A = Q R with orthonormal columns Q and upper triangular R, for at least as many rows as columns.
+    """Q, R = qr A, so that A = Q R;  ∂A = (G_Q + Q mir(M)) R⁻ᵀ with M = R G_Rᵀ - G_Qᵀ Q.
 
-    ∂A = (G_Q + Q sym(M)) R⁻ᵀ with M = R G_Rᵀ - G_Qᵀ Q and sym(M) its lower triangle, mirrored.
+    Q has orthonormal columns and R is upper triangular, for at least as many rows as columns; mir mirrors the lower triangle.
     """
 
     materialize = False
@@ -485,7 +488,10 @@ def qr(A: Any, mode: str = "reduced") -> Any:
 
 
 class Eigh(Operator):
-    """A = V Λ Vᵀ for symmetric A;  ∂A = V (diag(g_Λ) + (Vᵀ G_V) ∘ F) Vᵀ with F[i, j] = 1 / (λⱼ - λᵢ), 0 for i = j."""
+    """λ, V = eigh A, so that A = V diag(λ) Vᵀ;  ∂A = V (diag(G_λ) + (Vᵀ G_V) ⊙ F) Vᵀ with F[i, j] = 1 / (λⱼ - λᵢ).
+
+    For symmetric A; F is 0 on its diagonal.
+    """
 
     materialize = False
 
@@ -536,9 +542,9 @@ def eigvalsh(A: Any, UPLO: str = "L") -> Any:
 
 
 class SVD(Operator):
-    """A = U S Vᵀ.
+    """U, S, Vh = svd A, so that A = U diag(S) Vh;  ∂A = U diag(G_S) Vh + the shares of U and Vh.
 
-    ∂A = U [(skew(Uᵀ G_U) ∘ F) S + S (skew(Vᵀ G_V) ∘ F) + diag(g_S)] Vᵀ, with F[i, j] = 1 / (sⱼ² - sᵢ²), and for the
+    With V = Vhᵀ: ∂A = U [(skew(Uᵀ G_U) ⊙ F) S + S (skew(Vᵀ G_V) ⊙ F) + diag(G_S)] Vᵀ, F[i, j] = 1 / (sⱼ² - sᵢ²), and for the
     parts of G_U, G_V outside the spaces of U, V:  + (I - U Uᵀ) G_U S⁻¹ Vᵀ + U S⁻¹ G_Vᵀ (I - V Vᵀ).
     """
 

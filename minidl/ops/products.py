@@ -38,7 +38,7 @@ INPLACE = ["addbmm", "addmm", "addmv", "addr", "baddbmm"]
 
 
 class MatMul(Operator):
-    """Y = A B over a batch;  ∂A = G Bᵀ, ∂B = Aᵀ G."""
+    """Y = A B, batch by batch;  ∂A = G Bᵀ, ∂B = Aᵀ G."""
 
     broadcasts = True
 

@@ -33,7 +33,7 @@ INPLACE: list[str] = []
 
 
 class Flip(Operator):
-    """y = x with the order along ``dims`` reversed: its own adjoint."""
+    """y = x with the order along ``dims`` reversed;  ∂x = g reversed again."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
         self.dims = dims
@@ -46,7 +46,7 @@ class Flip(Operator):
 
 
 class Roll(Operator):
-    """y = x moved along ``dims`` by ``shifts``, what leaves at the end coming in at the front."""
+    """y = x moved along ``dims`` by ``shifts``, what leaves at the end coming in at the front;  ∂x = g moved back."""
 
     def __init__(self, shifts: tuple[int, ...], dims: tuple[int, ...]) -> None:
         self.shifts, self.dims = shifts, dims
@@ -59,7 +59,7 @@ class Roll(Operator):
 
 
 class Repeat(Operator):
-    """y = x laid out ``repeats`` times along each dimension;  the gradient sums over the copies."""
+    """y = x laid out ``repeats`` times along each dimension;  ∂x = Σ g over the copies."""
 
     def __init__(self, repeats: tuple[int, ...]) -> None:
         self.repeats = repeats

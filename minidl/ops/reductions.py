@@ -186,7 +186,7 @@ def without_nan(x: Any) -> Any:
 
 
 class WithoutNan(Operator):
-    """y = x, 0 where x is nan;  ∂y/∂x = 1, 0 where x is nan."""
+    """y = x, but 0 where x is nan;  ∂y/∂x = 1, but 0 there."""
 
     def forward(self, x: Any) -> Any:
         number = x == x
@@ -201,7 +201,7 @@ class WithoutNan(Operator):
 
 
 class Prod(Reduction):
-    """y = Π x over one axis;  ∂y/∂xᵢ = Π_{j≠i} xⱼ: the product of what stands before and of what stands after.
+    """y = Π x;  ∂y/∂xᵢ = Π_{j≠i} xⱼ: the product of what stands before and of what stands after.
 
     Without division, so zeros among the x do no harm, at any order.
     """

@@ -32,7 +32,7 @@ class Abs(Operator):
 
 
 class Flat(Operator):
-    """A piecewise constant function: floor, ceil, trunc, round;  ∂y/∂x = 0."""
+    """y = x as an integer: floor (down), ceil (up), trunc (towards zero) or round (to the nearest);  ∂y/∂x = 0."""
 
     def __init__(self, function: str) -> None:
         self.function = function
@@ -83,7 +83,7 @@ class Frac(Operator):
 
 
 class Where(Operator):
-    """y = a where c, else b;  ∂a = [c], ∂b = [not c]."""
+    """y = a where c, else b;  ∂y/∂a = [c], ∂y/∂b = [not c]."""
 
     broadcasts = True
 
@@ -98,7 +98,7 @@ class Where(Operator):
 
 
 class Larger(Operator):
-    """y = max(a, b) or min(a, b); the gradient goes to the chosen one, half each at a tie (fmax, fmin: the first)."""
+    """y = max(a, b) or min(a, b);  g goes to the chosen one, half each at a tie (fmax, fmin: to the first)."""
 
     broadcasts = True
 
@@ -122,7 +122,8 @@ class Larger(Operator):
 
 
 class Clamp(Operator):
-    """y = min(max(x, low), high);  ∂x = [low ≤ x ≤ high], ∂low = [x < low < high], ∂high = [x > high or low > high]."""
+    """y = min(max(x, low), high);  ∂y/∂x = [low ≤ x ≤ high], ∂y/∂low = [x < low < high],
+    ∂y/∂high = [x > high or low > high]."""
 
     broadcasts = True
 
@@ -168,7 +169,7 @@ class Relu(Operator):
 
 
 class Quotient(Operator):
-    """a / b rounded down or towards zero;  ∂ = 0."""
+    """y = a / b rounded down or towards zero;  ∂y/∂a = ∂y/∂b = 0."""
 
     broadcasts = True
 
@@ -188,7 +189,7 @@ class Quotient(Operator):
 
 
 class Modulus(Operator):
-    """y = a - b q, where q is a/b rounded down (remainder) or towards zero (fmod);  ∂a = 1, ∂b = -q."""
+    """y = a - b q with q = a/b rounded down (remainder) or towards zero (fmod);  ∂y/∂a = 1, ∂y/∂b = -q."""
 
     broadcasts = True
 
@@ -206,7 +207,7 @@ class Modulus(Operator):
 
 
 class CopySign(Operator):
-    """y = |a| with the sign of b;  ∂a = y/a, 0 at 0;  ∂b = 0."""
+    """y = |a| with the sign of b;  ∂y/∂a = y/a, 0 at 0, ∂y/∂b = 0."""
 
     broadcasts = True
 

@@ -153,7 +153,7 @@ def logcumsumexp(input: Any, dim: int) -> Any:
 
 
 class Gather(Operator):
-    """y[i] = x[index[i]] along ``dim``, indices in any number;  gradients of one element add up."""
+    """y[i] = x[index[i]] along ``dim``, indices in any number;  ∂x[j] = Σ g[i] over all i with index[i] = j."""
 
     def __init__(self, index: Any, dim: int) -> None:
         self.index, self.dim = index, dim
@@ -167,7 +167,10 @@ class Gather(Operator):
 
 
 class AddTo(Operator):
-    """y = zeros of ``shape``, y[index[i]] += x[i] along ``dim``: what :class:`Gather` hands back."""
+    """y[j] = Σ x[i] over all i with index[i] = j, along ``dim``;  ∂x[i] = g[index[i]].
+
+    What :class:`Gather` hands back.
+    """
 
     def __init__(self, index: Any, dim: int, shape: tuple[int, ...]) -> None:
         self.index, self.dim, self.shape = index, dim, shape

@@ -19,7 +19,7 @@ INPLACE = __all__
 
 
 class ScatterProduct(Operator):
-    """y = x times the product of all src that fall on it.
+    """y = x Π src, of all src that fall on that x.
 
     ∂x: the gradient times that product;  ∂src: the gradient times the product of everything else at that place: of all
     but the zeros where there are any, which is right for the one zero of a place, and 0 where there are two.
@@ -60,8 +60,7 @@ class ScatterProduct(Operator):
 
 
 class ScatterExtreme(Operator):
-    """y = the largest (smallest) of x and all src that fall on it;  those that are equally extreme share the
-    gradient."""
+    """y = max (amin: min) of x and of all src that fall on it;  those that equal it share g."""
 
     def __init__(self, index: tuple, largest: bool) -> None:
         self.index, self.largest = index, largest

@@ -56,7 +56,7 @@ PROPERTIES = ["H", "T", "mH", "mT"]
 
 
 class Reshape(Operator):
-    """y = x in another shape, the same order of elements: a view where the memory allows it."""
+    """y = x laid out anew, the order of elements the same: a view where the memory allows it;  ∂x = g laid out as x."""
 
     is_view = True
 
@@ -72,7 +72,7 @@ class Reshape(Operator):
 
 
 class Expand(Operator):
-    """y = x repeated along axes of size 1 without copying (stride 0);  the gradient is summed over them."""
+    """y = x repeated along axes of size 1 without copying (stride 0);  ∂x = Σ g over them."""
 
     is_view = True
 
@@ -90,7 +90,7 @@ class Expand(Operator):
 
 
 class Permute(Operator):
-    """y = x with its axes in the order ``dims``."""
+    """y = x with its axes in the order ``dims``;  ∂x = g with its axes put back."""
 
     is_view = True
 
@@ -106,8 +106,8 @@ class Permute(Operator):
 
 
 class Unfold(Operator):
-    """y = windows of ``size`` along axis ``dim``, a ``step`` apart, in a new last axis;  the gradients of an element
-    that lies in several windows add up (:class:`Fold`)."""
+    """y = windows of ``size`` along ``dimension``, a ``step`` apart, in a new last axis;  ∂x = Σ g over the windows that hold
+    it."""
 
     is_view = True
 
@@ -127,7 +127,10 @@ class Unfold(Operator):
 
 
 class Fold(Operator):
-    """y[i] = the sum of x over all windows' places that look at i: the adjoint of :class:`Unfold`."""
+    """y[i] = Σ x over all windows' places that look at i;  ∂x = g[i] at each.
+
+    The adjoint of :class:`Unfold`.
+    """
 
     def __init__(self, windows: Unfold) -> None:
         self.windows = windows

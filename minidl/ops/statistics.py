@@ -134,9 +134,9 @@ ModeResult = namedtuple("mode", ["values", "indices"])
 
 
 class MedianOfAll(Extreme):
-    """y = the middle x of all (the lower of two; nan if there is one and ``skip`` is False).
+    """y = the middle x of all, the lower of two;  the elements that equal it share g.
 
-    The elements that equal it share the gradient.
+    It is nan if there is one and ``skip`` is False.
     """
 
     def __init__(self, ndim: int, skip: bool) -> None:

@@ -95,47 +95,50 @@ def unary(name: str, operator: Operator, input: Any) -> Any:
     return apply(operator, *promote(name, input, floating=True))
 
 
-def _function(base: type[OfInput | OfOutput], name: str, function: str, slope: Any, doc: str) -> Any:
-    """The public function ``name``: NumPy's ``function``, whose derivative is ``slope`` of its input or its output."""
-    kind: Any = type(name.capitalize(), (base,), {"function": function, "slope": staticmethod(slope), "__doc__": doc})
+def _function(
+    base: type[OfInput | OfOutput], name: str, slope: Any, what: str, formula: str, derivative: str, function: str = ""
+) -> Any:
+    """The public function ``name``: NumPy's ``function`` (of the same name if not given), whose derivative is ``slope`` of
+    its input or its output; ``what`` it is in words, its ``formula`` and its ``derivative``."""
+    rule = f"y = {formula};  ∂y/∂x = {derivative}."
+    members = {"function": function or name, "slope": staticmethod(slope), "__doc__": rule}
+    kind: Any = type(name.capitalize(), (base,), members)
 
     def call(input: Any) -> Any:
         return unary(name, kind(), input)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = doc + " Of each element of ``input``; integers give the default floating type."
+    call.__doc__ = f"{what}, {rule} Of each element of ``input``; integers give the default floating type."
     return call
 
 
-log = _function(OfInput, "log", "log", lambda x: 1 / x, "Natural logarithm; ∂y/∂x = 1/x.")
-log2 = _function(OfInput, "log2", "log2", lambda x: 1 / (x * math.log(2)), "Logarithm to base 2; ∂y/∂x = 1/(x ln 2).")
-log10 = _function(
-    OfInput, "log10", "log10", lambda x: 1 / (x * math.log(10)), "Logarithm to base 10; ∂y/∂x = 1/(x ln 10)."
-)
-log1p = _function(OfInput, "log1p", "log1p", lambda x: 1 / (x + 1), "ln(1 + x), exact near 0; ∂y/∂x = 1/(1 + x).")
-sin = _function(OfInput, "sin", "sin", lambda x: ops.cos(x), "Sine; ∂y/∂x = cos x.")
-cos = _function(OfInput, "cos", "cos", lambda x: -ops.sin(x), "Cosine; ∂y/∂x = -sin x.")
-sinh = _function(OfInput, "sinh", "sinh", lambda x: ops.cosh(x), "Hyperbolic sine; ∂y/∂x = cosh x.")
-cosh = _function(OfInput, "cosh", "cosh", lambda x: ops.sinh(x), "Hyperbolic cosine; ∂y/∂x = sinh x.")
-asin = _function(OfInput, "asin", "arcsin", lambda x: ops.rsqrt(1 - x * x), "Inverse sine; ∂y/∂x = 1/√(1 - x²).")
-acos = _function(OfInput, "acos", "arccos", lambda x: -ops.rsqrt(1 - x * x), "Inverse cosine; ∂y/∂x = -1/√(1 - x²).")
-atan = _function(OfInput, "atan", "arctan", lambda x: 1 / (x * x + 1), "Inverse tangent; ∂y/∂x = 1/(1 + x²).")
+log = _function(OfInput, "log", lambda x: 1 / x, "Natural logarithm", "ln x", "1/x")
+log2 = _function(OfInput, "log2", lambda x: 1 / (x * math.log(2)), "Logarithm to base 2", "log₂ x", "1/(x ln 2)")
+log10 = _function(OfInput, "log10", lambda x: 1 / (x * math.log(10)), "Logarithm to base 10", "log₁₀ x", "1/(x ln 10)")
+log1p = _function(OfInput, "log1p", lambda x: 1 / (x + 1), "Logarithm, exact near 0", "ln(1 + x)", "1/(1 + x)")
+sin = _function(OfInput, "sin", lambda x: ops.cos(x), "Sine", "sin x", "cos x")
+cos = _function(OfInput, "cos", lambda x: -ops.sin(x), "Cosine", "cos x", "-sin x")
+sinh = _function(OfInput, "sinh", lambda x: ops.cosh(x), "Hyperbolic sine", "sinh x", "cosh x")
+cosh = _function(OfInput, "cosh", lambda x: ops.sinh(x), "Hyperbolic cosine", "cosh x", "sinh x")
+asin = _function(OfInput, "asin", lambda x: ops.rsqrt(1 - x * x), "Inverse sine", "asin x", "1/√(1 - x²)", "arcsin")
+acos = _function(OfInput, "acos", lambda x: -ops.rsqrt(1 - x * x), "Inverse cosine", "acos x", "-1/√(1 - x²)", "arccos")
+atan = _function(OfInput, "atan", lambda x: 1 / (x * x + 1), "Inverse tangent", "atan x", "1/(1 + x²)", "arctan")
 asinh = _function(
-    OfInput, "asinh", "arcsinh", lambda x: ops.rsqrt(x * x + 1), "Inverse hyperbolic sine; ∂y/∂x = 1/√(x² + 1)."
+    OfInput, "asinh", lambda x: ops.rsqrt(x * x + 1), "Inverse hyperbolic sine", "asinh x", "1/√(x² + 1)", "arcsinh"
 )
 acosh = _function(
-    OfInput, "acosh", "arccosh", lambda x: ops.rsqrt(x * x - 1), "Inverse hyperbolic cosine; ∂y/∂x = 1/√(x² - 1)."
+    OfInput, "acosh", lambda x: ops.rsqrt(x * x - 1), "Inverse hyperbolic cosine", "acosh x", "1/√(x² - 1)", "arccosh"
 )
 atanh = _function(
-    OfInput, "atanh", "arctanh", lambda x: 1 / (1 - x * x), "Inverse hyperbolic tangent; ∂y/∂x = 1/(1 - x²)."
+    OfInput, "atanh", lambda x: 1 / (1 - x * x), "Inverse hyperbolic tangent", "atanh x", "1/(1 - x²)", "arctanh"
 )
 
-exp = _function(OfOutput, "exp", "exp", lambda y: y, "eˣ; ∂y/∂x = y.")
-exp2 = _function(OfOutput, "exp2", "exp2", lambda y: y * math.log(2), "2ˣ; ∂y/∂x = y ln 2.")
-expm1 = _function(OfOutput, "expm1", "expm1", lambda y: y + 1, "eˣ - 1, exact near 0; ∂y/∂x = y + 1.")
-sqrt = _function(OfOutput, "sqrt", "sqrt", lambda y: 0.5 / y, "Square root; ∂y/∂x = 1/(2y).")
-tan = _function(OfOutput, "tan", "tan", lambda y: y * y + 1, "Tangent; ∂y/∂x = 1 + y².")
-tanh = _function(OfOutput, "tanh", "tanh", lambda y: 1 - y * y, "Hyperbolic tangent; ∂y/∂x = 1 - y².")
+exp = _function(OfOutput, "exp", lambda y: y, "Exponential", "eˣ", "y")
+exp2 = _function(OfOutput, "exp2", lambda y: y * math.log(2), "Power of 2", "2ˣ", "y ln 2")
+expm1 = _function(OfOutput, "expm1", lambda y: y + 1, "Exponential less 1, exact near 0", "eˣ - 1", "y + 1")
+sqrt = _function(OfOutput, "sqrt", lambda y: 0.5 / y, "Square root", "√x", "1/(2y)")
+tan = _function(OfOutput, "tan", lambda y: y * y + 1, "Tangent", "tan x", "1 + y²")
+tanh = _function(OfOutput, "tanh", lambda y: 1 - y * y, "Hyperbolic tangent", "tanh x", "1 - y²")
 
 arcsin, arccos, arctan = asin, acos, atan
 arcsinh, arccosh, arctanh = asinh, acosh, atanh
@@ -184,7 +187,7 @@ class Logit(Operator):
 
 
 class Sinc(Operator):
-    """y = sin(πx)/(πx), 1 at 0;  ∂y/∂x = (πx cos πx - sin πx)/(πx²)."""
+    """y = sin(π x)/(π x), 1 at 0;  ∂y/∂x = (π x cos(π x) - sin(π x))/(π x²)."""
 
     def forward(self, x: Any) -> Any:
         self.save(x)
@@ -257,7 +260,7 @@ def erfc(input: Any) -> Any:
 
 
 class Pow(Operator):
-    """y = aᵇ;  ∂a = b aᵇ⁻¹ (0 where b = 0), ∂b = y ln a (0 where a = 0 and b ≥ 0)."""
+    """y = aᵇ;  ∂y/∂a = b aᵇ⁻¹ (0 where b = 0), ∂y/∂b = y ln a (0 where a = 0 and b ≥ 0)."""
 
     broadcasts = True
 
@@ -294,7 +297,7 @@ def integer_power(xp: Any, a: Any, b: Any) -> Any:
 
 
 class Atan2(Operator):
-    """θ = atan2(y, x);  ∂y = x/(x² + y²), ∂x = -y/(x² + y²)."""
+    """θ = atan2(y, x);  ∂θ/∂y = x/(x² + y²), ∂θ/∂x = -y/(x² + y²)."""
 
     broadcasts = True
 
@@ -310,7 +313,7 @@ class Atan2(Operator):
 
 
 class Hypot(Operator):
-    """r = √(a² + b²), without overflow;  ∂a = a/r, ∂b = b/r."""
+    """r = √(a² + b²), without overflow;  ∂r/∂a = a/r, ∂r/∂b = b/r."""
 
     broadcasts = True
 
@@ -325,7 +328,8 @@ class Hypot(Operator):
 
 
 class LogAddExp(Operator):
-    """y = log(βᵃ + βᵇ) to base β (e or 2);  ∂a = βᵃ/(βᵃ + βᵇ) = σ((a - b) ln β), ∂b = σ((b - a) ln β)."""
+    """y = log(βᵃ + βᵇ) to base β (e or 2);  ∂y/∂a = βᵃ/(βᵃ + βᵇ) = σ((a - b) ln β),
+    ∂y/∂b = σ((b - a) ln β)."""
 
     broadcasts = True
 
@@ -343,7 +347,7 @@ class LogAddExp(Operator):
 
 
 class Xlogy(Operator):
-    """z = x ln y, 0 where x = 0;  ∂x = ln y (0 where x = 0 and y ≤ 0), ∂y = x/y."""
+    """z = x ln y, 0 where x = 0;  ∂z/∂x = ln y (0 where x = 0 and y ≤ 0), ∂z/∂y = x/y."""
 
     broadcasts = True
 

@@ -23,7 +23,7 @@ def test_a_small_graph():
     assert [op.inputs for op in nodes.ops] == [[0, 1], [2, 0]]
     assert nodes.roots == [3]
     assert [v.array.item() for v in nodes.values] == [2, 3, 6, 8]
-    assert nodes.ops[0].formula == "y = a b;  ∂a = b, ∂b = a"
+    assert nodes.ops[0].formula == "y = a b;  ∂y/∂a = b, ∂y/∂b = a"
     assert nodes.find(a) is nodes.values[0]
     assert nodes.find("c") is nodes.values[2]
 
@@ -102,12 +102,22 @@ def test_a_hundred_thousand_operators():
     assert nodes.values[-1].name == "y"
 
 
-def test_settings_are_plain():
+def test_settings_have_pytorchs_names_and_are_told_where_they_differ_from_the_default():
     x = minidl.randn(3, 4, requires_grad=True)
     nodes = inspect.read(x[1:, None, 2].sum(0, keepdim=True))
-    assert nodes.ops[0].settings["index"] == ("1:", None, 2, "...")
-    assert nodes.ops[1].settings["dims"] == (0,)
-    assert nodes.ops[1].settings["keepdim"] is True
+    assert nodes.ops[0].settings["index"] == "[1:, None, 2, ...]"
+    assert nodes.ops[1].settings == {"dim": 0, "keepdim": True}
+    assert inspect.read(x.sum()).ops[0].settings == {}
+    scores, target = minidl.randn(2, 4, requires_grad=True), minidl.tensor([0, 1])
+    assert inspect.read(nn.functional.cross_entropy(scores, target)).ops[0].settings == {}
+    smoothed = nn.functional.cross_entropy(scores, target, reduction="sum", label_smoothing=0.1)
+    assert inspect.read(smoothed).ops[0].settings == {"label_smoothing": 0.1, "reduction": "sum"}
+    image = minidl.randn(1, 2, 8, 8)
+    conv = nn.Conv2d(2, 2, 3, padding=1, stride=(2, 1))
+    assert inspect.read(conv(image)).ops[0].settings == {"stride": (2, 1), "padding": 1}
+    assert inspect.read(nn.Conv2d(2, 2, 3)(image)).ops[0].settings == {}
+    padded = nn.functional.pad(image.requires_grad_(), (1, 2, 0, 3))
+    assert inspect.read(padded).ops[0].settings == {"pad": (1, 2, 0, 3)}
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def prelu(input: Any, weight: Any) -> Any:
 
 
 class RandomRelu(Operator):
-    """y = x where x > 0, else s x with a slope drawn for each element;  ∂y/∂x = 1 or s."""
+    """y = x where x > 0, else s x, the slope s drawn for each element;  ∂y/∂x = 1 or s."""
 
     def __init__(self, slopes: Any) -> None:
         self.slopes = slopes
@@ -167,7 +167,7 @@ def threshold_(input: Any, threshold: float, value: float) -> Any:
 
 
 class Elu(Activation):
-    """y = λx where x > 0, else λα (e^(kx) - 1);  ∂y/∂x = λ or λαk e^(kx)."""
+    """y = λ x where x > 0, else λ α (e^(k x) - 1);  ∂y/∂x = λ or λ α k e^(k x)."""
 
     def __init__(self, alpha: float, scale: float = 1.0, rate: float = 1.0) -> None:
         self.alpha, self.scale, self.rate = alpha, scale, rate

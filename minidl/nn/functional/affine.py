@@ -15,7 +15,7 @@ __all__ = ["bilinear", "linear"]
 
 
 class Linear(Operator):
-    """y = x Wᵀ + b, x (*, in);  ∂x = g W,  ∂W = gᵀ x,  ∂b = Σ g over all but the last dimension."""
+    """y = x Wᵀ + b;  ∂x = g W,  ∂W = gᵀ x,  ∂b = Σ g over all but the last dimension."""
 
     def forward(self, x: Any, weight: Any, bias: Any) -> Any:
         if self.needs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,17 @@ from minidl_kernels.philox import uniform
 __all__ = ["scaled_dot_product_attention"]
 
 
+Settings = namedtuple("Settings", ["mask", "causal", "scale", "p", "seed"])
+
+
 class Attention(Operator):
-    """y = softmax(scale q kᵀ + mask) v.  See minidl_kernels.attention."""
+    """y = P v with P = softmax(s q kᵀ + m);  ∂v = Pᵀ g, ∂q = s D k, ∂k = s Dᵀ q with D = P ⊙ (g vᵀ - Σ g ⊙ y).
+
+    See minidl_kernels.attention.
+    """
 
     def __init__(self, mask: Any, causal: bool, scale: float, p: float, seed: int) -> None:
-        self.settings: Any = (mask, causal, scale, p, seed)
+        self.settings = Settings(mask, causal, scale, p, seed)
 
     def forward(self, q: Any, k: Any, v: Any) -> Any:
         y, self.lse = kernel("attention").forward(q, k, v, *self.settings)

@@ -53,9 +53,9 @@ def cross_entropy(
 
 
 class CrossEntropy(Operator):
-    """y = (1 - s) w_t (lse x - x_t) + s/C Σ_c w_c (lse x - x_c), reduced.  See minidl_kernels.cross_entropy.
+    """y = (1 - s) w_t l_t + s/C Σ_c w_c l_c with l_c = log Σ eˣ - x_c, reduced.  See minidl_kernels.cross_entropy.
 
-    ``index``: classes in range; ``kept``: which of them count, None for all; s: label smoothing.
+    ``index``: classes t in range; ``kept``: which of them count, None for all; s: label smoothing.
     """
 
     def __init__(self, index: Any, kept: Any, weight: Any, smoothing: float, reduction: str) -> None:

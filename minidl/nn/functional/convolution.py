@@ -37,7 +37,10 @@ class Geometry:
 
 
 class Convolution(Operator):
-    """y = x * w + b;  ∂x is :class:`InputGradient`, ∂w is :class:`WeightGradient`, ∂b = Σ g."""
+    """y = w * x + b, w sliding over x;  ∂x = the transposed convolution of g by w, ∂w = g * x, g sliding over x, ∂b = Σ g.
+
+    The first two are operators themselves, :class:`InputGradient` and :class:`WeightGradient`.
+    """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -61,44 +64,46 @@ class Convolution(Operator):
 
 
 class InputGradient(Operator):
-    """The transposed convolution: x of ``size`` such that ⟨x, v⟩ = ⟨g, v * w⟩ for every v.
+    """y = the transposed convolution of x by w;  ∂x = w * g, w sliding over g, ∂w = x * g, x sliding over g.
 
-    Its gradients: by g a :class:`Convolution`, by w a :class:`WeightGradient`.
+    Each x lays w, times itself, over y, which is of ``size``, such that ⟨y, v⟩ = ⟨x, w * v⟩ for every v. Its gradients:
+    by x a :class:`Convolution`, by w a :class:`WeightGradient`.
     """
 
     def __init__(self, geometry: Geometry, size: tuple) -> None:
         self.geometry, self.size = geometry, size
 
-    def forward(self, g: Any, w: Any) -> Any:
-        self.save(g, w)
-        return kernel("convolution").input_gradient(g, w, self.size, *self.geometry.settings())
+    def forward(self, x: Any, w: Any) -> Any:
+        self.save(x, w)
+        return kernel("convolution").input_gradient(x, w, self.size, *self.geometry.settings())
 
-    def backward(self, v: Any) -> tuple:
-        g, w = self.saved
+    def backward(self, g: Any) -> tuple:
+        x, w = self.saved
         return (
-            apply(Convolution(self.geometry), v, w) if self.needs[0] else None,
-            apply(WeightGradient(self.geometry, tuple(w.shape[2:])), v, g) if self.needs[1] else None,
+            apply(Convolution(self.geometry), g, w) if self.needs[0] else None,
+            apply(WeightGradient(self.geometry, tuple(w.shape[2:])), g, x) if self.needs[1] else None,
         )
 
 
 class WeightGradient(Operator):
-    """w of window ``size`` such that ⟨w, v⟩ = ⟨g, x * v⟩ for every v.
+    """y = v * x, v sliding over x: what each place of a kernel met;  ∂x = the transposed convolution of v by g, ∂v = g * x.
 
-    Its gradients: by x an :class:`InputGradient`, by g a :class:`Convolution`.
+    The kernel's gradient, of window ``size``, v what came in. Its gradients: by x an :class:`InputGradient`, by v a
+    :class:`Convolution`.
     """
 
     def __init__(self, geometry: Geometry, size: tuple) -> None:
         self.geometry, self.size = geometry, size
 
-    def forward(self, x: Any, g: Any) -> Any:
-        self.save(x, g)
-        return kernel("convolution").weight_gradient(x, g, self.size, *self.geometry.settings())
+    def forward(self, x: Any, v: Any) -> Any:
+        self.save(x, v)
+        return kernel("convolution").weight_gradient(x, v, self.size, *self.geometry.settings())
 
-    def backward(self, v: Any) -> tuple:
-        x, g = self.saved
+    def backward(self, g: Any) -> tuple:
+        x, v = self.saved
         return (
-            apply(InputGradient(self.geometry, tuple(x.shape[2:])), g, v) if self.needs[0] else None,
-            apply(Convolution(self.geometry), x, v) if self.needs[1] else None,
+            apply(InputGradient(self.geometry, tuple(x.shape[2:])), v, g) if self.needs[0] else None,
+            apply(Convolution(self.geometry), x, g) if self.needs[1] else None,
         )
 
 

@@ -26,7 +26,7 @@ __all__ = ["ctc_loss"]
 
 
 class CTC(Operator):
-    """y = -log p(labels) of each sample.
+    """y = -log p, p the probability of each sample's labels under log_probs.
 
     ∂y/∂log_probs[t, c] = exp(log_probs[t, c]) - Σ_{s: l'_s = c} α_t(s) β_t(s) / (y_t(c) p): the gradient of the
     *logits* behind ``log_probs`` (equation 16), as in PyTorch. Going back through log_softmax leaves it as it is, since

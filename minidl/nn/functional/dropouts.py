@@ -17,9 +17,9 @@ _ALPHA = -1.7580993408473766  # the value that selu approaches far to the left
 
 
 class Dropout(Operator):
-    """y = x ⊙ kept / (1 - p), kept made from a seed, here and in the rule;  ∂x = g ⊙ kept / (1 - p).
+    """y = x ⊙ m / (1 - p), m anew in each call: 0 with probability p, else 1;  ∂x = g ⊙ m / (1 - p).
 
-    See minidl_kernels.dropout.
+    m is made from a seed, here and in the rule. See minidl_kernels.dropout.
     """
 
     def __init__(self, p: float, seed: int) -> None:

@@ -15,7 +15,7 @@ __all__ = ["embedding", "embedding_bag", "one_hot"]
 
 
 class Embedding(Operator):
-    """y = W[index];  the gradient of a row is the sum over the places where it was looked up."""
+    """y = W[index];  ∂W[r] = Σ of g over the places where row r was looked up."""
 
     def __init__(self, padding: int | None, by_frequency: bool) -> None:
         self.padding, self.by_frequency = padding, by_frequency
@@ -30,24 +30,24 @@ class Embedding(Operator):
 
 
 class EmbeddingGradient(Operator):
-    """Sums the rows of g by their index; linear, so its own gradient looks them up again."""
+    """y[r] = Σ of all x whose index is r;  ∂x = g[index]: linear, so its gradient looks them up again."""
 
     def __init__(self, rows: int, padding: int | None, by_frequency: bool) -> None:
         self.rows, self.padding, self.by_frequency = rows, padding, by_frequency
 
-    def forward(self, g: Any, index: Any) -> Any:
+    def forward(self, x: Any, index: Any) -> Any:
         self.save(index)
-        return kernel("embedding").backward(g, index, self.rows, self.padding, self.by_frequency)
+        return kernel("embedding").backward(x, index, self.rows, self.padding, self.by_frequency)
 
-    def backward(self, h: Any) -> Any:
+    def backward(self, g: Any) -> Any:
         index = raw(self.saved)
-        rows = apply(Embedding(None, False), h, index)
+        rows = apply(Embedding(None, False), g, index)
         weights = np.ones(index.shape)
         if self.by_frequency:
             weights = 1 / np.bincount(index.reshape(-1), minlength=self.rows)[index]
         if self.padding is not None:
             weights = np.where(index == self.padding, 0, weights)
-        return rows * namespace(index).asarray(weights[..., None], dtype=raw(h).dtype), None
+        return rows * namespace(index).asarray(weights[..., None], dtype=raw(g).dtype), None
 
 
 def embedding(

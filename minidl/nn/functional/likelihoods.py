@@ -25,9 +25,9 @@ __all__ = [
 
 
 class BinaryCrossEntropy(Operator):
-    """y = -(t log p + (1 - t) log(1 - p)), logarithms not below -100.
+    """y = -(t log p + (1 - t) log(1 - p));  ∂y/∂p = (p - t) / (p (1 - p)), ∂y/∂t = log(1 - p) - log p.
 
-    ∂p = (p - t) / (p (1 - p)),  ∂t = log(1 - p) - log p.
+    Logarithms are not below -100.
     """
 
     broadcasts = True
@@ -45,7 +45,7 @@ class BinaryCrossEntropy(Operator):
 
 
 class LogOnePlusExp(Operator):
-    """y = log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|), which cannot overflow;  ∂x = 1/(1 + e^-x)."""
+    """y = log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|), which cannot overflow;  ∂y/∂x = σ(x)."""
 
     def forward(self, x: Any) -> Any:
         self.save(x)

@@ -14,7 +14,7 @@ __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
 
 class SquaredError(Operator):
-    """y = (x - t)²;  ∂x = 2 (x - t) = -∂t."""
+    """y = (x - t)²;  ∂y/∂x = 2 (x - t) = -∂y/∂t."""
 
     broadcasts = True
 
@@ -30,9 +30,9 @@ class SquaredError(Operator):
 
 
 class Huber(Operator):
-    """y = z²/2 where |z| < δ, else δ (|z| - δ/2), with z = x - t;  ∂x = min(max(z, -δ), δ) = -∂t.
+    """y = k z²/2 where |z| < δ, else k δ (|z| - δ/2), with z = x - t;  ∂y/∂x = k min(max(z, -δ), δ) = -∂y/∂t.
 
-    ``scale`` divides both by δ: the smooth L1 loss.
+    k is 1; with ``scale`` 1/δ: the smooth L1 loss.
     """
 
     broadcasts = True

@@ -46,7 +46,7 @@ def _wide(array: Any, like: Any) -> Any:
 
 
 class BatchNorm(Operator):
-    """y = (x - μ)/√(σ² + ε) · w + b for each channel; μ, σ² of the batch, or given.  See minidl_kernels.batch_norm."""
+    """y = (x - μ)/√(σ² + ε) · w + b for each channel.  See minidl_kernels.batch_norm."""
 
     def __init__(self, statistics: tuple[Any, Any] | None, eps: float) -> None:
         self.given, self.eps = statistics, eps
@@ -178,7 +178,7 @@ def instance_norm(
 
 
 class LayerNorm(Operator):
-    """y = (x - μ)/√(σ² + ε) · w + b over the last ``ndim`` dimensions.  See minidl_kernels.layer_norm."""
+    """y = (x - μ)/√(σ² + ε) · w + b for each row.  See minidl_kernels.layer_norm."""
 
     def __init__(self, ndim: int, eps: float) -> None:
         self.ndim, self.eps = ndim, eps
@@ -206,7 +206,7 @@ class LayerNorm(Operator):
 
 
 class RmsNorm(Operator):
-    """y = x / √(mean(x²) + ε) · w over the last ``ndim`` dimensions.  See minidl_kernels.rms_norm."""
+    """y = x / √(mean(x²) + ε) · w for each row.  See minidl_kernels.rms_norm."""
 
     def __init__(self, ndim: int, eps: float) -> None:
         self.ndim, self.eps = ndim, eps

@@ -16,7 +16,7 @@ __all__ = ["pad"]
 
 
 class ConstantPad(Operator):
-    """y = x with ``value`` around it (cut off where a side is negative);  the gradient is g padded by the opposite."""
+    """y = x with ``value`` around it (cut off where a side is negative);  ∂x = g padded by the opposite."""
 
     def __init__(self, sides: tuple[tuple[int, int], ...], value: Any) -> None:
         self.sides, self.value = sides, value

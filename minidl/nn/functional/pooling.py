@@ -78,7 +78,7 @@ class Windows:
 
 
 class MaxPool(Operator):
-    """y = the largest of each window;  g goes to where it lies (the first of equals)."""
+    """y = max x of each window;  g goes to where that lies (the first of equals)."""
 
     which = Kept()  # of each window's values the largest
 
@@ -105,7 +105,7 @@ def _look_up(x: Any, numbers: Any) -> Any:
 
 
 class SumPool(Operator):
-    """y = the sum of each window;  each value's gradient is the sum of g over the windows that hold it."""
+    """y = Σ x of each window;  ∂x = Σ g over the windows that hold it."""
 
     def __init__(self, windows: Windows) -> None:
         self.windows = windows
@@ -119,17 +119,20 @@ class SumPool(Operator):
 
 
 class SumSpread(Operator):
-    """The adjoint of :class:`SumPool`, and it of this."""
+    """y = Σ x over the windows that hold a place;  ∂x = Σ g of its window.
+
+    The adjoint of :class:`SumPool`, and it of this.
+    """
 
     def __init__(self, windows: Windows) -> None:
         self.windows = windows
 
-    def forward(self, g: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         w = self.windows
-        return kernel("pooling").sum_backward(g, w.size, w.kernel, w.stride, w.padding)
+        return kernel("pooling").sum_backward(x, w.size, w.kernel, w.stride, w.padding)
 
-    def backward(self, v: Any) -> Any:
-        return apply(SumPool(self.windows), v)
+    def backward(self, g: Any) -> Any:
+        return apply(SumPool(self.windows), g)
 
 
 def _batched(name: str, ndim: int, input: Any) -> tuple[Any, bool]:

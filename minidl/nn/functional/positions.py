@@ -17,7 +17,7 @@ __all__ = ["rotary_embedding", "sinusoidal_positions"]
 
 
 class Rotation(Operator):
-    """Pairs of values turned by angles:  y₁ = x₁ cos - x₂ sin,  y₂ = x₂ cos + x₁ sin;  ∂x is g turned back."""
+    """y₁ = x₁ cos φ - x₂ sin φ, y₂ = x₂ cos φ + x₁ sin φ: pairs of values, turned;  ∂x = g turned back."""
 
     def __init__(self, cos: Any, sin: Any, interleaved: bool) -> None:
         self.cos, self.sin, self.interleaved = cos, sin, interleaved

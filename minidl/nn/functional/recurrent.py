@@ -45,7 +45,7 @@ def _bias_gradients(d: Any, *biases: Any) -> list[Any]:
 
 
 class RnnLayer(Operator):
-    """h_t = f(x_t W_ihᵀ + b_ih + h_{t-1} W_hhᵀ + b_hh).  See minidl_kernels.rnn."""
+    """h_t = f(x_t W_ihᵀ + b_ih + h_(t-1) W_hhᵀ + b_hh), from h0 on.  See minidl_kernels.rnn."""
 
     def __init__(self, nonlinearity: str) -> None:
         self.nonlinearity = nonlinearity
@@ -67,7 +67,10 @@ class RnnLayer(Operator):
 
 
 class GruLayer(Operator):
-    """h_t = (1 - z) n + z h_{t-1}.  See minidl_kernels.gru."""
+    """h_t = (1 - z) n + z h_(t-1), z and n from x_t W_ihᵀ + b_ih and h_(t-1) W_hhᵀ + b_hh, from h0 on.
+
+    See minidl_kernels.gru.
+    """
 
     gates, hn = Kept(), Kept()
 
@@ -88,7 +91,11 @@ class GruLayer(Operator):
 
 
 class LstmLayer(Operator):
-    """h_t = o ⊙ tanh c_t, c_t = f ⊙ c_{t-1} + i ⊙ g: all states and all cells.  See minidl_kernels.lstm."""
+    """h_t, c_t = o ⊙ tanh c_t, f ⊙ c_(t-1) + i ⊙ n, i, f, o and n from x_t W_ihᵀ + b_ih + h_(t-1) W_hhᵀ + b_hh,
+    from h0 and c0 on.
+
+    All states and all cells; n is PyTorch's g. See minidl_kernels.lstm.
+    """
 
     materialize = False
     gates = Kept()

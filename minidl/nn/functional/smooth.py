@@ -22,7 +22,7 @@ def _softplus(xp: Any, x: Any) -> Any:
 
 
 class Gelu(Operator):
-    """y = x Φ(x), exact or by a tanh.  See minidl_kernels.activation."""
+    """y = x Φ(x), Φ exact or by a tanh;  ∂y/∂x = Φ(x) + x Φ′(x).  See minidl_kernels.activation."""
 
     def __init__(self, approximate: str) -> None:
         self.approximate = approximate
@@ -54,7 +54,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 
 
 class Silu(Operator):
-    """y = x σ(x);  ∂y/∂x = σ (1 + x (1 - σ)).  See minidl_kernels.activation."""
+    """y = x σ(x);  ∂y/∂x = σ(x) (1 + x (1 - σ(x))).  See minidl_kernels.activation."""
 
     def forward(self, x: Any) -> Any:
         self.save(x)
@@ -75,7 +75,7 @@ def silu(input: Any, inplace: bool = False) -> Any:
 
 
 class Mish(Activation):
-    """y = x tanh(ln(1 + eˣ));  with t the tanh:  ∂y/∂x = t + x σ(x) (1 - t²)."""
+    """y = x t with t = tanh(ln(1 + eˣ));  ∂y/∂x = t + x σ(x) (1 - t²)."""
 
     def value(self, xp: Any, x: Any) -> Any:
         return x * xp.tanh(_softplus(xp, x))
@@ -91,7 +91,7 @@ def mish(input: Any, inplace: bool = False) -> Any:
 
 
 class Softplus(Activation):
-    """y = ln(1 + e^(βx))/β, or x itself where βx is above the threshold;  ∂y/∂x = σ(βx), or 1."""
+    """y = ln(1 + e^(β x))/β, or x itself where β x is above the threshold;  ∂y/∂x = σ(β x), or 1."""
 
     def __init__(self, beta: float, threshold: float) -> None:
         self.beta, self.threshold = beta, threshold

@@ -94,8 +94,11 @@ class _Windows:
         return self.out[0] * self.out[1]
 
 
-class Unfold(Operator):
-    """y[n, (c, k), l] = x[n, c, place of value k in window l];  the gradient is :class:`Fold`."""
+class Im2Col(Operator):
+    """y[n, (c, k), l] = x[n, c, place of value k in window l];  ∂x = Σ g over the places where it went.
+
+    That is :class:`Col2Im`.
+    """
 
     def __init__(self, windows: _Windows) -> None:
         self.windows = windows
@@ -111,24 +114,27 @@ class Unfold(Operator):
         )
 
     def backward(self, g: Any) -> Any:
-        return apply(Fold(self.windows), g)
+        return apply(Col2Im(self.windows), g)
 
 
-class Fold(Operator):
-    """x = every window's values added where they lie;  the gradient is :class:`Unfold`."""
+class Col2Im(Operator):
+    """y = the values x of every window, added where they lie;  ∂x = g at that place.
+
+    That is :class:`Im2Col`.
+    """
 
     def __init__(self, windows: _Windows) -> None:
         self.windows = windows
 
-    def forward(self, y: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         w = self.windows
-        channels = y.shape[1] // (w.kernel[0] * w.kernel[1])
-        columns = y.reshape(len(y), channels, *w.kernel, *w.out).transpose(0, 4, 5, 2, 3, 1)
+        channels = x.shape[1] // (w.kernel[0] * w.kernel[1])
+        columns = x.reshape(len(x), channels, *w.kernel, *w.out).transpose(0, 4, 5, 2, 3, 1)
         image = kernel("convolution").col2im(columns, w.size, w.stride, w.padding, w.dilation)
         return image.transpose(0, 3, 1, 2)
 
     def backward(self, g: Any) -> Any:
-        return apply(Unfold(self.windows), g)
+        return apply(Im2Col(self.windows), g)
 
 
 def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
@@ -143,8 +149,8 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
         )
     windows = _Windows("unfold", tuple(input.shape[-2:]), kernel_size, dilation, padding, stride)
     if input.ndim == 3:
-        return apply(Unfold(windows), input.unsqueeze(0)).squeeze(0)
-    return apply(Unfold(windows), input)
+        return apply(Im2Col(windows), input.unsqueeze(0)).squeeze(0)
+    return apply(Im2Col(windows), input)
 
 
 def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
@@ -172,5 +178,5 @@ def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padd
             f"{windows.count}, but got input.size({input.ndim - 1})={count}"
         )
     if input.ndim == 2:
-        return apply(Fold(windows), input.unsqueeze(0)).squeeze(0)
-    return apply(Fold(windows), input)
+        return apply(Col2Im(windows), input.unsqueeze(0)).squeeze(0)
+    return apply(Col2Im(windows), input)
