@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from minidl_kernels.arrays import gpu_is_available
+from minidl_kernels.installing import how_to_install
 
 # A backend, and whom it asks when a room has no file of its own for it.
 CHAINS: dict[str, tuple[str, ...]] = {
@@ -52,7 +53,7 @@ class device:
             raise TypeError(f"device() takes a name such as 'cpu' or 'cuda:0', got {type!r}")
         name, _, number = type.partition(":")
         if name not in ("cpu", "cuda") or (number and not number.isdigit()):
-            raise RuntimeError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {type!r}")
+            raise RuntimeError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {type!r}{_device_meant(name.lower())}")
         self.type = name
         self.index = int(number) if number else index
 
@@ -72,6 +73,31 @@ class device:
 
 
 CPU = device("cpu")
+_GPU_WORDS = ("cuda", "gpu", "nvidia", "nvrtc", "cublas", "cudnn")
+_OTHER_GPUS = ("mps", "metal", "rocm", "hip", "xpu", "opencl", "vulkan", "tpu", "xla")
+
+
+def _device_meant(name: str) -> str:
+    """What somebody meant who named a device that there is not."""
+    if name in CHAINS:
+        return f": {name!r} is a backend, minidl.use_backend({name!r})"
+    if name in _GPU_WORDS:
+        return " (did you mean 'cuda'?)"
+    return ": of GPUs minidl knows NVIDIA's alone" if name in _OTHER_GPUS else ""
+
+
+def _backend_meant(name: str) -> str:
+    """What somebody meant who named a backend that there is not."""
+    if name.partition(":")[0] in _GPU_WORDS:
+        return ". On a GPU it is 'cupy' (CUDA C) or 'triton'; one tensor goes there with device='cuda'"
+    if name in ("cpu", "blas", "openblas", "mkl", "c", "cython"):
+        return ". On the CPU it is 'numpy', or 'numba' (compiled loops)"
+    if name in ("jit", "llvm", "compile", "inductor", "native"):
+        return ". Compiled loops are 'numba'"
+    if name in _OTHER_GPUS:
+        return ". Of GPUs minidl knows NVIDIA's alone: 'cupy' or 'triton'"
+    near = difflib.get_close_matches(name, CHAINS, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def namespace(array: Any) -> Any:
@@ -118,7 +144,7 @@ _on_cuda: list[Callable[[], None]] = []  # called once, when the first array is 
 def missing_cuda(hint: bool = True) -> str:
     """Why there is no CUDA device here."""
     if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed" + (" (pip install 'minidl[gpu]')" if hint else "")
+        return "CuPy is not installed" + (f" ({how_to_install('minidl[gpu]')})" if hint else "")
     return "CuPy finds no CUDA GPU or no CUDA driver on this machine"
 
 
@@ -296,7 +322,8 @@ def device_type(backend: str | None = None) -> str:
 
 def _check_backend(name: str) -> str:
     if name not in CHAINS:
-        raise ValueError(f"unknown backend {name!r}; choose one of {', '.join(CHAINS)}")
+        meant = _backend_meant(str(name).lower())
+        raise ValueError(f"unknown backend {name!r}; choose one of {', '.join(CHAINS)}{meant}")
     return name
 
 
@@ -331,7 +358,6 @@ _EMULATIONS = {
     "triton": "Triton's interpreter runs its kernels, about half a millisecond a program",
     "cupy": "its CUDA C runs on the CPU, thread by thread, about 50 nanoseconds a thread and barrier",
 }
-_GPU = "pip install 'minidl[gpu]'"
 _announced: set[str] = set()
 
 
@@ -357,10 +383,11 @@ def _lack(backend: str) -> tuple[str, str]:
     if backend in ("numba", "triton") and importlib.util.find_spec(backend) is None:
         extra = "jit" if backend == "numba" else "gpu"
         what = "Numba is not installed" if backend == "numba" else "Triton is not installed (it exists for Linux)"
-        return what, f"pip install 'minidl[{extra}]'"
+        return what, how_to_install(f"minidl[{extra}]")
     if backend == "cupy" and not cuda_is_available():
         if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
-            return f"{missing_cuda()}, and its CUDA C can be emulated on Linux with an x86-64 processor only", _GPU
+            what = f"{missing_cuda()}, and its CUDA C can be emulated on Linux with an x86-64 processor only"
+            return what, how_to_install("minidl[gpu]")
         if shutil.which("g++") is None and shutil.which("c++") is None:
             return f"{missing_cuda()}, and without a GPU the C++ compiler g++ is needed", "apt install g++"
     return "", ""
@@ -380,7 +407,7 @@ def require(backend: str) -> None:
     """
     lack, remedy = _lack(_check_backend(backend))
     if lack:
-        error = ModuleNotFoundError if remedy.startswith("pip") else RuntimeError
+        error = ModuleNotFoundError if " pip install " in remedy else RuntimeError
         raise error(f"the {backend} backend cannot run here: {lack}. Mend it with: {remedy}")
 
 
@@ -405,7 +432,9 @@ def table() -> list[Status]:
             found.append(Status(name, "missing", version, "-", lack, remedy))
         elif emulated(name):
             lack = f"to run on a GPU: {missing_cuda(hint=False)}"
-            found.append(Status(name, "emulated", version, "cpu", lack, _GPU, _EMULATIONS[name]))
+            found.append(
+                Status(name, "emulated", version, "cpu", lack, how_to_install("minidl[gpu]"), _EMULATIONS[name])
+            )
         else:
             found.append(Status(name, "available", version, _device_name(device_type(name))))
     return found

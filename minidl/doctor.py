@@ -14,18 +14,19 @@ import numpy as np
 import minidl
 from minidl import backends
 from minidl.bench.ceilings import bandwidth, gemm_rate, measure
+from minidl_kernels.installing import how_to_install
 from minidl_kernels.threads import cores
 
 VECTOR_UNITS = ("avx512f", "avx2", "avx", "sse4_2", "asimd", "sve")
-# Packages that minidl can use, what for, and how to get them.
+# Packages that minidl can use, what for, and what to install.
 OPTIONAL = {
-    "threadpoolctl": ("finds the BLAS in use", "pip install threadpoolctl"),
-    "ml_dtypes": ("bfloat16", "pip install ml_dtypes"),
-    "scikit-learn": ("the Digits data", "pip install 'minidl[data]'"),
-    "numba": ("the numba backend", "pip install 'minidl[jit]'"),
-    "cupy": ("the cupy backend, CUDA devices", "pip install 'minidl[gpu]'"),
-    "triton": ("the triton backend", "pip install 'minidl[gpu]'"),
-    "torch": ("comparisons in tests and benchmarks", "pip install torch==2.13.0"),
+    "threadpoolctl": ("finds the BLAS in use", "threadpoolctl"),
+    "ml_dtypes": ("bfloat16", "ml_dtypes"),
+    "scikit-learn": ("the Digits data", "minidl[data]"),
+    "numba": ("the numba backend", "minidl[jit]"),
+    "cupy": ("the cupy backend, CUDA devices", "minidl[gpu]"),
+    "triton": ("the triton backend", "minidl[gpu]"),
+    "torch": ("comparisons in tests and benchmarks", "torch==2.13.0"),
 }
 
 
@@ -78,9 +79,11 @@ def examine() -> Report:
         "GEMM": f"{gemm_rate() / 1e9:.0f} GFLOP/s (float32, 1024 x 1024 x 1024)",
         "CUDA device": _gpu() if backends.cuda_is_available() else backends.missing_cuda(),
     }
-    for package, (purpose, command) in OPTIONAL.items():
+    for package, (purpose, wanted) in OPTIONAL.items():
         version = backends.version_of(package)
-        report.packages[package] = f"{version} - {purpose}" if version else f"missing - {purpose}: {command}"
+        report.packages[package] = (
+            f"{version} - {purpose}" if version else f"missing - {purpose}: {how_to_install(wanted)}"
+        )
     report.advice = advice(units, libraries)
     return report
 

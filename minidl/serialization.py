@@ -21,6 +21,7 @@ import numpy as np
 from minidl import dtypes
 from minidl.tensor import Tensor, wrap
 from minidl.utils.files import atomic_write
+from minidl_kernels.installing import how_to_install
 
 __all__ = ["load", "load_file", "load_metadata", "save", "save_file"]
 
@@ -192,7 +193,7 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError("saving and loading need the package safetensors: pip install safetensors") from None
+        raise ImportError(f"saving and loading need the package safetensors: {how_to_install('safetensors')}") from None
     return safetensors
 
 
@@ -236,6 +237,6 @@ def _decode(entry: dict[str, Any], name: str) -> np.ndarray:
         else kind and getattr(dtypes, "bool_" if kind == "bool" else kind)
     )
     if not found:
-        hint = " without the package ml_dtypes (pip install ml_dtypes)" if kind else ""
+        hint = f" without the package ml_dtypes ({how_to_install('ml_dtypes')})" if kind else ""
         raise ValueError(f"tensor {name!r} has type {entry['dtype']}, which minidl does not have{hint}")
     return np.frombuffer(entry["data"], found.numpy).reshape(entry["shape"]).copy()

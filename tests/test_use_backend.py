@@ -96,6 +96,40 @@ def test_unknown_names():
     assert backends.get_backend() == "numpy"
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("cuda", r"choose one of numpy, .*triton\. On a GPU it is 'cupy' \(CUDA C\) or 'triton'.*device='cuda'"),
+        ("cuda:0", "On a GPU it is 'cupy'"),
+        ("GPU", "On a GPU it is 'cupy'"),
+        (minidl.device("cuda"), "On a GPU it is 'cupy'"),
+        ("cpu", "On the CPU it is 'numpy', or 'numba'"),
+        ("jit", "Compiled loops are 'numba'"),
+        ("mps", "NVIDIA's alone"),
+        ("NumPy", r"did you mean 'numpy'\?"),
+        ("trition", r"did you mean 'triton'\?"),
+        (None, r"unknown backend None; choose one of numpy, numba, cupy, triton$"),
+    ],
+)
+def test_what_was_meant_by_a_backend(name, meant):
+    with pytest.raises(ValueError, match=meant):
+        minidl.use_backend(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("gpu", r"did you mean 'cuda'\?"),
+        ("triton", r"'triton' is a backend, minidl\.use_backend\('triton'\)"),
+        ("mps:0", "NVIDIA's alone"),
+        ("table", "got 'table'$"),
+    ],
+)
+def test_what_was_meant_by_a_device(name, meant):
+    with pytest.raises(RuntimeError, match=meant):
+        minidl.zeros(2, device=name)
+
+
 def test_the_environment_chooses():
     code = "import minidl; print(minidl.get_backend())"
     assert python(code, MINIDL_BACKEND="numba").stdout == "numba\n"
@@ -107,7 +141,7 @@ def test_the_environment_chooses():
 
 def test_numba_missing(monkeypatch):
     without(monkeypatch, "numba")
-    with pytest.raises(ModuleNotFoundError, match=r"Numba is not installed.*pip install 'minidl\[jit\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"Numba is not installed.*-m pip install 'minidl\[jit\]'"):
         minidl.use_backend("numba")
     assert {row.name: row.state for row in backends.table()}["numba"] == "missing"
 

@@ -22,6 +22,7 @@ import numpy as np
 import minidl
 from minidl.backends import kernel
 from minidl.tutor import choose
+from minidl_kernels.installing import how_to_install
 
 minidl.manual_seed(0)
 
@@ -157,7 +158,7 @@ try:
     import numba
 except ImportError:
     numba = None
-    print("numba is not installed (pip install 'minidl[jit]'): the next comparison goes without it")
+    print(f"Numba is not installed ({how_to_install('minidl[jit]')}): the next comparison goes without it")
 
 candidates = {"whole arrays": whole_arrays, "minidl, numpy": kernel("softmax").forward}
 if numba is not None:
@@ -320,8 +321,8 @@ try:
     from minidl_kernels.softmax import with_triton
 
     print(inspect.getsource(with_triton.softmax_forward.fn))
-except ImportError:
-    print("Triton is not installed (pip install 'minidl[gpu]')")
+except ImportError as error:
+    print(error)
 
 # %% [markdown]
 # It reads like NumPy, and does what no NumPy can: the row is loaded **once** into the chip's registers, and everything

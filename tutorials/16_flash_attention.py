@@ -441,8 +441,8 @@ try:
 
     loop = inspect.getsource(with_triton.attend.fn)
     print(loop[loop.index("    for start in range") :])
-except ImportError:
-    print("Triton is not installed (pip install 'minidl[gpu]')")
+except ImportError as error:
+    print(error)
 
 given = [z[None, None] for z in inputs(37, 37, 16, np.float32)]
 

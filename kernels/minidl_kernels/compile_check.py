@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl_kernels.installing import how_to_install
+
 TARGETS = ("sm_80", "sm_90")
 SHARED_LIMIT = {"sm_80": 163 << 10, "sm_90": 227 << 10}  # bytes a block may have: CUDA C++ Programming Guide, table 21
 
@@ -148,8 +150,8 @@ class Nvrtc:
         found = [f for p in paths for f in sorted(Path(p).rglob("libnvrtc.so.*")) if "alt" not in f.name]
         if not found:
             raise RuntimeError(
-                "NVRTC, the compiler of CUDA C, is not installed: pip install 'nvidia-cuda-nvrtc==13.0.*' "
-                "'nvidia-cuda-runtime==13.0.*'"
+                "NVRTC, the compiler of CUDA C, is not installed: "
+                + how_to_install("nvidia-cuda-nvrtc==13.0.*", "nvidia-cuda-runtime==13.0.*")
             )
         for builtins in found[0].parent.glob("libnvrtc-builtins.so.*"):
             ctypes.CDLL(str(builtins))  # which NVRTC looks for by name alone

@@ -19,13 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from minidl_kernels.installing import how_to_install
 from minidl_kernels.threads import in_parallel, slices
 
 try:
     import numba
     from numba.core import event
 except ImportError as error:
-    raise ModuleNotFoundError("the numba backend needs Numba: pip install 'minidl[jit]'", name="numba") from error
+    raise ModuleNotFoundError(
+        f"the numba backend needs Numba: {how_to_install('minidl[jit]')}", name="numba"
+    ) from error
 
 WORTH_THREADS = 1 << 15  # values below which waking another thread costs more than it saves
 

@@ -29,12 +29,15 @@ from typing import Any
 import numpy as np
 
 from minidl_kernels.arrays import gpu_is_available, launches
+from minidl_kernels.installing import how_to_install
 
 TARGET = os.environ.get("MINIDL_COMPILE_ONLY", "")
 EMULATED = not TARGET and not gpu_is_available()
 
 if importlib.util.find_spec("triton") is None:
-    raise ModuleNotFoundError("the triton backend needs Triton (Linux): pip install 'minidl[gpu]'", name="triton")
+    raise ModuleNotFoundError(
+        f"the triton backend needs Triton (Linux): {how_to_install('minidl[gpu]')}", name="triton"
+    )
 
 if EMULATED:
     if os.environ.get("TRITON_INTERPRET") != "1":

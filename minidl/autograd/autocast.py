@@ -16,6 +16,7 @@ from typing import Any
 from minidl import dtypes
 from minidl.autograd.grad_mode import is_grad_enabled
 from minidl.tensor import Tensor
+from minidl_kernels.installing import how_to_install
 
 __all__ = ["autocast", "get_autocast_dtype", "is_autocast_enabled"]
 
@@ -68,7 +69,7 @@ class autocast:
         dtype = dtype or _default(device_type)
         if enabled and dtype is None:
             raise RuntimeError(
-                "autocast: bfloat16 needs the package ml_dtypes: pip install ml_dtypes; or dtype=float16"
+                f"autocast: bfloat16 needs the package ml_dtypes: {how_to_install('ml_dtypes')}; or dtype=float16"
             )
         if enabled and not (dtype.is_floating_point and dtype.itemsize == 2):
             raise RuntimeError(f"autocast: dtype must be float16 or bfloat16, got {dtype}")

@@ -25,6 +25,7 @@ import numpy as np
 import minidl
 from minidl.bench.results import geometric_mean
 from minidl.bench.timing import PAUSE
+from minidl_kernels.installing import how_to_install
 from minidl_kernels.threads import set_num_threads
 
 THREADS = 2
@@ -387,7 +388,7 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError:
-        raise ImportError("PyTorch is not installed; to compare with it: pip install torch==2.13.0") from None
+        raise ImportError(f"PyTorch is not installed; to compare with it: {how_to_install('torch==2.13.0')}") from None
     torch.set_num_threads(THREADS)
     return torch
 

@@ -20,6 +20,7 @@ from minidl.bench import ceilings as limits
 from minidl.bench import timing
 from minidl.bench.results import Results, Row, here
 from minidl.utils.screen import print_wide
+from minidl_kernels.installing import how_to_install
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 
@@ -180,7 +181,7 @@ def _torch(against: str | None) -> Any:
     try:
         torch = importlib.import_module("torch")
     except ImportError:
-        raise ImportError("PyTorch is not installed; to compare with it: pip install torch==2.13.0") from None
+        raise ImportError(f"PyTorch is not installed; to compare with it: {how_to_install('torch==2.13.0')}") from None
     from minidl.threads import get_num_threads
 
     torch.set_num_threads(get_num_threads())

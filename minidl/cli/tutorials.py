@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from minidl.cli.common import Debug, app, console, one_line_errors, say
+from minidl_kernels.installing import how_to_install
 
 tutorials = typer.Typer(help="List, run, start and open the tutorials.", invoke_without_command=True)
 app.add_typer(tutorials, name="tutorials")
@@ -118,7 +119,7 @@ def open_chapter(chapter: ChapterName, folder: Folder = MINE, debug: Debug = Fal
     jupyter = next((name for name in ("jupyterlab", "notebook") if importlib.util.find_spec(name)), None)
     if jupyter is None:
         raise ModuleNotFoundError(
-            f"Jupyter is not installed: pip install jupyterlab, then minidl tutorials open {found.number} again. "
+            f"Jupyter is not installed: {how_to_install('jupyterlab')}, then minidl tutorials open {found.number} again. "
             f"Editors such as VS Code open {path} themselves, and minidl tutorials start {found.number} writes a script."
         )
     say(f"Opening {path} in Jupyter; Ctrl-C here ends it.")

@@ -13,6 +13,7 @@ from minidl.data.dataset import Dataset
 from minidl.data.download import Mirror, Package, cache_folder, obtain
 from minidl.data.transforms import ToTensor
 from minidl.tensor import Tensor, wrap
+from minidl_kernels.installing import how_to_install
 
 
 def read_idx(path: str | Path) -> np.ndarray:
@@ -181,7 +182,7 @@ class Digits(Pictures):
         try:
             from sklearn.datasets import load_digits
         except ImportError:
-            raise ImportError("Digits come with scikit-learn: pip install 'minidl[data]'") from None
+            raise ImportError(f"Digits come with scikit-learn: {how_to_install('minidl[data]')}") from None
         found: Any = load_digits()
         test = np.arange(len(found.target)) % 5 == 4
         chosen = ~test if train else test

@@ -6,6 +6,7 @@ from typing import Any
 
 from minidl import dtypes
 from minidl.ops.conversion import to
+from minidl_kernels.installing import how_to_install
 
 __all__: list[str] = []
 
@@ -17,7 +18,7 @@ def _caster(name: str) -> Any:
     def cast(input: Any, memory_format: Any = None) -> Any:
         dtype = dtypes.bfloat16_or_none() if name == "bfloat16" else name
         if dtype is None:
-            raise RuntimeError("bfloat16 needs the package ml_dtypes (pip install ml_dtypes)")
+            raise RuntimeError(f"bfloat16 needs the package ml_dtypes: {how_to_install('ml_dtypes')}")
         return to(input, dtype=dtype)
 
     cast.__doc__ = f"``input`` converted to {name}."

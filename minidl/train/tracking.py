@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.train.callbacks import Callback
+from minidl_kernels.installing import how_to_install
 
 
 class TensorBoard(Callback):
     """Writes event files for TensorBoard into the folder ``events`` of the run: every column of the history by epoch,
     and every ``every`` updates the loss of the epoch so far and the learning rate. Look with
-    ``tensorboard --logdir RUN/events``. Needs ``pip install tensorboardX``.
+    ``tensorboard --logdir RUN/events``. Needs tensorboardX.
 
     A resumed run writes a further file, from its own place on; of what a broken run wrote beyond its checkpoint,
     TensorBoard is told that it is void.
@@ -20,7 +21,7 @@ class TensorBoard(Callback):
         try:
             import tensorboardX
         except ImportError:
-            raise ModuleNotFoundError("event files need tensorboardX: pip install 'minidl[tracking]'") from None
+            raise ModuleNotFoundError(f"event files need tensorboardX: {how_to_install('minidl[tracking]')}") from None
         self._make, self.every, self._writer = tensorboardX.SummaryWriter, every, None
 
     def on_fit_begin(self, trainer: Any) -> None:
@@ -51,14 +52,14 @@ class TensorBoard(Callback):
 
 
 class WeightsAndBiases(Callback):
-    """Sends every epoch's measurements to Weights & Biases (``pip install wandb``); its own settings (WANDB_MODE,
+    """Sends every epoch's measurements to Weights & Biases (the package wandb); its own settings (WANDB_MODE,
     WANDB_API_KEY) say where. ``settings`` go to ``wandb.init``."""
 
     def __init__(self, project: str = "minidl", **settings: Any) -> None:
         try:
             import wandb  # type: ignore[import-not-found]
         except ImportError:
-            raise ModuleNotFoundError("Weights & Biases is not installed: pip install wandb") from None
+            raise ModuleNotFoundError(f"Weights & Biases is not installed: {how_to_install('wandb')}") from None
         self._wandb, self._settings, self._run = wandb, {"project": project, **settings}, None
 
     def on_fit_begin(self, trainer: Any) -> None:

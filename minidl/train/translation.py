@@ -22,6 +22,7 @@ from minidl.train.language import Network
 from minidl.train.limits import ClipGradients
 from minidl.train.schedules import decay_groups, warmup_cosine
 from minidl.train.trainer import Trainer
+from minidl_kernels.installing import how_to_install
 
 PADDING, BEGIN, END = SPECIAL = ("<pad>", "<begin>", "<end>")
 MAX_LENGTH = 120  # tokens of a text, its end apart
@@ -208,5 +209,5 @@ def bleu(found: Sequence[str], wanted: Sequence[str], lowercase: bool = False) -
     try:
         import sacrebleu
     except ImportError:
-        raise ImportError("BLEU is measured by sacrebleu: pip install 'minidl[text]'") from None
+        raise ImportError(f"BLEU is measured by sacrebleu: {how_to_install('minidl[text]')}") from None
     return sacrebleu.corpus_bleu(list(found), [list(wanted)], lowercase=lowercase).score

@@ -11,6 +11,7 @@ from typing import Any
 
 from minidl.data.download import Package, cache_folder, obtain
 from minidl.data.text.base import Texts, check_split, part_of
+from minidl_kernels.installing import how_to_install
 
 ENGLISH, SPANISH = "engWEB2015eb", "spaRV1909eb"
 CHECKSUMS = {
@@ -68,7 +69,7 @@ def bible_pairs(split: str = "train", root: Any = None, download: bool = True) -
     """Samples (English, Spanish): 31,077 verses of the Bible that both translations have.
 
     The World English Bible and the Reina-Valera of 1909, both in the public domain, from the Debian packages
-    ``sword-text-web`` and ``sword-text-sparv`` (6.7 MB); ``pip install 'minidl[text]'`` brings what reads them. They
+    ``sword-text-web`` and ``sword-text-sparv`` (6.7 MB); minidl's extra ``text`` brings what reads them. They
     are aligned by book, chapter and verse; markup and footnotes are taken out. Four whole books are for validation
     (Ruth, Ecclesiastes, Mark, James), six for the test (Esther, Jonah, John and his letters).
     """
@@ -76,7 +77,7 @@ def bible_pairs(split: str = "train", root: Any = None, download: bool = True) -
     try:
         from pysword.bible import SwordBible
     except ImportError:
-        raise ImportError("bible_pairs reads SWORD modules with pysword: pip install 'minidl[text]'") from None
+        raise ImportError(f"bible_pairs reads SWORD modules with pysword: {how_to_install('minidl[text]')}") from None
     root = cache_folder(root) / "bible"
     verses = []
     for module, package, canon in ((ENGLISH, "sword-text-web", "nrsva"), (SPANISH, "sword-text-sparv", "kjv")):
@@ -118,7 +119,7 @@ def dates(
 ) -> Texts:
     """Samples (the date as a language writes it, "2031-03-07"), such as ("Freitag, 7. März 2031", "2031-03-07").
 
-    The formats are the Unicode CLDR's (Unicode licence), by babel: ``pip install 'minidl[text]'``; no download. Days
+    The formats are the Unicode CLDR's (Unicode licence), by babel (minidl's extra ``text``); no download. Days
     are drawn evenly from the ``years`` (both included), languages and formats evenly too; 80 % of the days, in whatever
     language, are for training, 10 % for validation, 10 % for the test. Only writings that have one meaning among the
     ``languages`` are kept: 03/07/2031 is left out where it could be July or March.
@@ -131,7 +132,7 @@ def dates(
         from babel import Locale
         from babel.dates import format_date
     except ImportError:
-        raise ImportError("dates are written by babel: pip install 'minidl[text]'") from None
+        raise ImportError(f"dates are written by babel: {how_to_install('minidl[text]')}") from None
     locales = [Locale.parse(language) for language in languages]
     draw = random.Random(f"{seed} {split}")
     first, last = datetime.date(years[0], 1, 1).toordinal(), datetime.date(years[1], 12, 31).toordinal()
