@@ -10,7 +10,7 @@ import numpy as np
 from minidl.autograd.grad_mode import no_grad
 from minidl.inspect import arguments
 from minidl.inspect.calls import Call, Followed, call, without_trace
-from minidl.inspect.numbers import axes, on_host
+from minidl.inspect.numbers import axes, mean_known, on_host, pick
 from minidl.nn.module import Module
 from minidl.nn.modules.recurrent import GRU, LSTM, RNNBase
 from minidl.nn.utils.rnn import PackedSequence, lengths_of
@@ -54,7 +54,7 @@ class Gates:
     layers: list[GateLayer]
 
     def __getitem__(self, name: str | int) -> Any:
-        return self.layers[name] if isinstance(name, int) else self.layers[0][name]
+        return pick(self.layers, name, "layer") if isinstance(name, int) else self.layers[0][name]
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -62,7 +62,7 @@ class Gates:
     def __repr__(self) -> str:
         lines = []
         for layer in self.layers:
-            means = "  ".join(f"{name} {np.nanmean(value):.3g}" for name, value in layer.values.items())
+            means = "  ".join(f"{name} {mean_known(value):.3g}" for name, value in layer.values.items())
             lines.append(f"{layer.title} (T, B, H) = {layer.values['hidden'].shape}; means: {means}")
         return "\n".join(lines)
 
@@ -71,10 +71,14 @@ class Gates:
 
         With ``ax``, the means over all units as lines on it; returns the Axes.
         """
-        shown = self.layers[layer]
+        shown = pick(self.layers, layer, "layer")
         if ax is not None:
             for name, value in shown.values.items():
-                ax.plot(value[:, sequence].mean(1), label=name, marker="." if len(value) == 1 else None)
+                ax.plot(
+                    pick(value.swapaxes(0, 1), sequence, "sequence").mean(1),
+                    label=name,
+                    marker="." if len(value) == 1 else None,
+                )
             ax.set_xlabel("step")
             ax.set_title(shown.title)
             ax.legend()
@@ -85,7 +89,7 @@ class Gates:
 def _heat_maps(shown: GateLayer, sequence: int) -> Any:
     panels = axes(None, nrows=len(shown.values), sharex=True, figsize=(8, 1.5 * len(shown.values)))
     for panel, (name, value) in zip(panels, shown.values.items()):
-        units = value[:, sequence].T
+        units = pick(value.swapaxes(0, 1), sequence, "sequence").T
         signed = name in ("cell", "new", "hidden", "cell_state")
         most = max(1.0, float(np.nanmax(np.abs(units), initial=0))) if name == "cell_state" else 1.0
         limits = (

@@ -50,7 +50,7 @@ class LossSurface:
             ax.set_ylabel("loss")
             return ax
         finite = np.where(np.isfinite(self.losses), self.losses, np.nan)
-        if np.nanmax(finite) > np.nanmin(finite):
+        if not np.isnan(finite).all() and np.nanmax(finite) > np.nanmin(finite):
             ax.figure.colorbar(ax.contourf(self.a, self.b, finite.T, levels), ax=ax, label="loss")
         else:
             ax.pcolormesh(self.a, self.b, finite.T)

@@ -12,7 +12,7 @@ import numpy as np
 from minidl.autograd.grad_mode import no_grad
 from minidl.inspect import arguments
 from minidl.inspect.calls import Call, Followed, call, without_trace
-from minidl.inspect.numbers import axes, on_host
+from minidl.inspect.numbers import axes, mean_known, on_host, pick
 from minidl.nn.module import Module
 from minidl.nn.modules.attention import MultiheadAttention
 
@@ -43,7 +43,7 @@ class AttentionMap:
         return np.where(seeing, bits.sum(-1) / np.maximum(seeing, 1), np.nan)
 
     def __repr__(self) -> str:
-        means = [known.mean() if (known := bits[~np.isnan(bits)]).size else np.nan for bits in self.entropy.T]
+        means = [mean_known(bits) for bits in self.entropy.T]
         told = (
             f"{self.path or '(model)'} {self.name}: (N, H, T, S) = {self.weights.shape}, "
             f"entropy {', '.join(f'{bits:.2f}' for bits in means)} bits"
@@ -64,7 +64,7 @@ class AttentionMaps:
     def __getitem__(self, which: int | str) -> AttentionMap:
         """By number, or the first that ran in the module at a path. KeyError with the paths there are."""
         if isinstance(which, int):
-            return self.maps[which]
+            return pick(self.maps, which, "attention")
         found = next((m for m in self.maps if m.path == which), None)
         if found is None:
             raise KeyError(f"no attention ran in {which!r}; those that did: {', '.join(m.path for m in self.maps)}")
@@ -89,7 +89,7 @@ class AttentionMaps:
         With ``ax``, the mean of the heads on it; returns the Axes. ``queries`` and ``keys``: words to write at the sides.
         """
         shown = self[which]
-        weights = shown.weights[sequence]
+        weights = pick(shown.weights, sequence, "sequence")
         if ax is not None:
             return _draw(ax, weights.mean(0), f"{shown.path}, mean of {len(weights)} heads", queries, keys)
         columns = min(len(weights), 4)
@@ -105,7 +105,8 @@ class AttentionMaps:
 
 
 def _draw(ax: Any, weights: np.ndarray, title: str, queries: Any, keys: Any) -> Any:
-    ax.imshow(weights, vmin=0, cmap="viridis", interpolation="nearest", aspect="auto")
+    if weights.size:
+        ax.imshow(weights, vmin=0, cmap="viridis", interpolation="nearest", aspect="auto")
     ax.set_title(title)
     ax.set_xlabel("key")
     ax.set_ylabel("query")

@@ -135,6 +135,20 @@ def on_host(array: Any) -> np.ndarray:
     return array if array.dtype.kind in "fiub" else array.astype(np.float32)
 
 
+def mean_known(values: np.ndarray) -> float:
+    """The mean of the values that are not NaN; NaN if none is known."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def pick(values: Any, index: int, what: str) -> Any:
+    """``values[index]``; IndexError in words if there is none."""
+    if not -len(values) <= index < len(values):
+        there = {0: "are none", 1: "is one"}.get(len(values), f"are {len(values)}")
+        raise IndexError(f"there is no {what} {index}: there {there}")
+    return values[index]
+
+
 def size_of(nbytes: float) -> str:
     """Bytes in words: "1.50 MB"; powers of 1000."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

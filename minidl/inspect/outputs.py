@@ -11,7 +11,7 @@ from minidl.autograd.grad_mode import enable_grad, no_grad
 from minidl.autograd.walk import grad
 from minidl.inspect import arguments
 from minidl.inspect.calls import call, first_tensor, without_trace
-from minidl.inspect.numbers import TensorSummary, axes, on_host, summarize
+from minidl.inspect.numbers import TensorSummary, axes, on_host, pick, summarize
 from minidl.nn.module import Module
 from minidl.nn.modules.module import register_module_forward_hook
 from minidl.tensor import Tensor
@@ -127,16 +127,16 @@ class Filters:
         if w.ndim == 3:
             return w
         w = w if w.ndim == 4 else w[:, :, w.shape[2] // 2]  # of volumes the middle slice
-        return w.transpose(0, 2, 3, 1) if w.shape[1] == 3 else w.mean(1)
+        return w.transpose(0, 2, 3, 1) if w.shape[1] == 3 else w.sum(1) / max(w.shape[1], 1)
 
 
 def _mosaic(pictures: np.ndarray) -> np.ndarray:
     """Pictures (F, h, w, …) in one, each between 0 and 1, with a line between them."""
     n, h, w = pictures.shape[:3]
-    columns = max(int(np.ceil(np.sqrt(n * h / max(w, 1)))), 1)
+    columns = max(int(np.ceil(np.sqrt(n * max(h, 1) / max(w, 1)))), 1)
     rows = -(-n // columns)
     whole = np.ones((rows * (h + 1) + 1, columns * (w + 1) + 1, *pictures.shape[3:]))
-    for i, picture in enumerate(pictures):
+    for i, picture in enumerate(pictures if pictures.size else ()):
         spread = np.ptp(picture)
         top, left = i // columns * (h + 1) + 1, i % columns * (w + 1) + 1
         whole[top : top + h, left : left + w] = (picture - picture.min()) / spread if spread else 0.5
@@ -192,7 +192,7 @@ class Saliency:
     def plot(self, ax: Any = None, sample: int = 0) -> Any:
         """Draw one sample's map, beside its picture if there is one; returns the Figure. With ``ax``, the map alone on it;
         returns the Axes."""
-        shown = self.map[sample]
+        shown = pick(self.map, sample, "sample")
         if ax is None and shown.ndim == 2 and self.input.ndim == 4:
             panels = axes(None, ncols=2, figsize=(7, 3.5))
             picture = self.input[sample]
@@ -224,7 +224,7 @@ def saliency(model: Module, input: Tensor, target: Any = None) -> Saliency:
     The model is run in the mode in which it is; no ``.grad`` is touched.
 
     Raises:
-        TypeError, ValueError: an input of whole numbers; scores of another shape; a class that does not exist.
+        TypeError, ValueError: an input of whole numbers; scores of another shape, or none; a class that does not exist.
     """
     arguments.module(model, "saliency")
     if not isinstance(input, Tensor) or not input.dtype.is_floating_point:
@@ -236,6 +236,8 @@ def saliency(model: Module, input: Tensor, target: Any = None) -> Saliency:
         scores = model(x)
         if scores.ndim != 2 or scores.shape[0] != x.shape[0]:
             raise ValueError(f"saliency: the model must give scores (N, classes), got {list(scores.shape)}")
+        if not scores.shape[1]:
+            raise ValueError(f"saliency: the model gives no scores, {list(scores.shape)}")
         values = on_host(scores._data)
         chosen = values.argmax(1) if target is None else _classes(target, len(values))
         if chosen.size and not (chosen.min() >= 0 and chosen.max() < values.shape[1]):
