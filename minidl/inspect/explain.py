@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from minidl.inspect.steps import Added, Gradient, Local, Step
 
 FEW = 12  # numbers that are written out
-_ELEMENTWISE = (Elementwise, OfInput, OfOutput, Activation, Relu, Sigmoid, Abs, Rsqrt)
+ELEMENTWISE = (Elementwise, OfInput, OfOutput, Activation, Relu, Sigmoid, Abs, Rsqrt)
 
 
 def explain(step: Step) -> str:
@@ -148,7 +148,7 @@ def _slope(step: Step, local: Local) -> np.ndarray | None:
     g, out = step.incoming[0], local.gradient
     if len(step.incoming) > 1 or g is None or g.array is None or out.array is None or g.shape != out.shape:
         return None
-    alone = isinstance(step.op.operator, _ELEMENTWISE) or g.array.size == 1
+    alone = isinstance(step.op.operator, ELEMENTWISE) or g.array.size == 1
     if not alone or not 0 < g.array.size <= FEW or not np.isfinite(g.array).all() or not g.array.all():
         return None
     return out.array / g.array

@@ -21,6 +21,11 @@ from minidl.inspect.steps import Local, Step
 
 KINDS = ("shape", "sign", "value")
 SIGNS = ("negative", "zero", "positive")
+HINTS = {
+    "shape": "a shape is written such as 4 x 3, or () for a single number",
+    "sign": "a sign is negative, zero or positive (or -, 0, +)",
+    "value": "a value is a number such as -0.25",
+}
 TOLERANCE = 0.02  # of a value: what rounding in one's head excuses
 
 
@@ -170,9 +175,10 @@ def questions(step: Step) -> list[Question]:
         array = local.gradient.array
         if array is not None and array.size and np.isfinite(array.astype(np.float64)).all():
             index = _element(step, array)
-            found.append(_sign(step, local, index))
             if _by_hand(step, local):
-                found.append(_value(step, local, index))
+                found += [_sign(step, local, index, _numbers(step)), _value(step, local, index)]
+            elif there := _there(step, local, index):
+                found.append(_sign(step, local, index, there))
     return found
 
 
@@ -189,6 +195,21 @@ def _by_hand(step: Step, local: Local) -> bool:
     return all(g is not None and explain.numbers_of(g.array) is not None for g in gradients) and all(
         explain.numbers_of(value.array) is not None for value in values
     )
+
+
+def _there(step: Step, local: Local, index: tuple[int, ...]) -> str:
+    """The numbers that an element of the gradient is made of, where the operator works element by element; else nothing."""
+    values = [step.nodes.values[id] for id in dict.fromkeys(step.op.inputs) if id is not None]
+    known = [(value.name, value.array) for value in values] + [("g", g.array) for g in step.incoming if g is not None]
+    whole = [(name, array) for name, array in known if array is not None and array.shape in ((), local.gradient.shape)]
+    if (
+        not isinstance(step.op.operator, explain.ELEMENTWISE)
+        or len(whole) < len(known)
+        or len(values) < len(step.op.inputs)
+    ):
+        return ""
+    written = [f"{name} = {array[index] if array.shape else array[()]:.4g}" for name, array in whole]
+    return f" There, {', '.join(written)}."
 
 
 def _before(step: Step) -> str:
@@ -215,9 +236,9 @@ def _shape(step: Step, local: Local) -> Question:
     return Question(step.index, "shape", prompt, shape, 0.0, local.value.id, None, reveal)
 
 
-def _sign(step: Step, local: Local, index: tuple[int, ...]) -> Question:
+def _sign(step: Step, local: Local, index: tuple[int, ...], known: str) -> Question:
     number = float(local.gradient.array[index])  # type: ignore[index]
-    prompt = f"{_before(step)}{_numbers(step)} Is {_target(local, index)} negative, zero or positive?"
+    prompt = f"{_before(step)} Is {_target(local, index)} negative, zero or positive?{known}"
     answer = SIGNS[int(np.sign(number)) + 1]
     reveal = f"It is {number:.4g}, {answer}. {step.op.formula}."
     return Question(step.index, "sign", prompt, answer, 0.0, local.value.id, list(index), reveal)
@@ -251,9 +272,7 @@ def _as_shape(answer: Any) -> list[int]:
         if text in ("()", "[]", "scalar", "a number", "number", "1 number"):
             return []
         if not re.fullmatch(r"[\[(]?\s*\d+(\s*[,x×*]\s*\d+|\s+\d+)*\s*,?\s*[\])]?", text):
-            raise ValueError(
-                f"a shape is written such as 4 x 3, or () for a single number; {answer!r} was not understood"
-            )
+            raise ValueError(f"{HINTS['shape']}; {answer!r} was not understood")
         return [int(n) for n in re.findall(r"\d+", text)]
     try:
         return [int(n) for n in answer]
@@ -266,11 +285,11 @@ def _as_sign(answer: Any) -> str:
     for sign, symbol in zip(SIGNS, ("-", "0", "+")):
         if text == symbol or (text and sign.startswith(text)):
             return sign
-    raise ValueError(f"a sign is negative, zero or positive (or -, 0, +); {answer!r} was not understood")
+    raise ValueError(f"{HINTS['sign']}; {answer!r} was not understood")
 
 
 def _as_number(answer: Any) -> float:
     try:
         return float(answer.replace(",", ".") if isinstance(answer, str) else answer)
     except (TypeError, ValueError):
-        raise ValueError(f"a value is a number such as -0.25; {answer!r} was not understood") from None
+        raise ValueError(f"{HINTS['value']}; {answer!r} was not understood") from None

@@ -6,7 +6,7 @@ import linecache
 from typing import Any
 
 from rich.columns import Columns
-from rich.console import Group
+from rich.console import Console, Group
 from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
@@ -18,7 +18,7 @@ from minidl.inspect.steps import Gradient, Step
 
 AROUND = 2  # lines of source before and after
 ROWS, COLUMNS = 16, 24  # of a heat map: a character shows two rows
-SHADES = " .:-=+*#%@"  # by magnitude, where there are no colours
+SHADES = "░▒▓█"  # by magnitude, where there are no colours
 STYLES = {
     "in:": "cyan",
     "out:": "green",
@@ -30,6 +30,11 @@ STYLES = {
 }
 
 
+def has_colours(console: Console) -> bool:
+    """Whether colours are seen on a console: a terminal that has them, and nobody has set NO_COLOR."""
+    return console.color_system is not None and not console.no_color
+
+
 def picture(step: Step, colours: bool) -> Group:
     """All of a step: heading, source, explanation, heat maps."""
     first, *lines = explain.explain(step).splitlines()
@@ -39,7 +44,7 @@ def picture(step: Step, colours: bool) -> Group:
     parts += [_styled(line) for line in lines]
     maps = heat_maps(step, colours)
     if maps is not None:
-        parts.append(maps)
+        parts += [maps, legend(colours)]
     return Group(*parts)
 
 
@@ -120,15 +125,37 @@ def heat_map(gradient: Gradient) -> Text:
 
 
 def shaded(gradient: Gradient) -> Text:
-    """The same where there are no colours: the darker a character, the larger the magnitude; ? for NaN and infinity."""
+    """The same where there are no colours: the darker a shade, the larger the magnitude, and a minus before it below zero;
+    each number of the grid is two characters."""
     grid = [[float(x) for x in row] for row in _grid(gradient)]
     finite = [abs(x) for row in grid for x in row if abs(x) < float("inf")]
     most = max(finite, default=0.0) or 1.0
-    rows = ("".join(_shade(abs(x), most) for x in row) for row in grid)
+    rows = ("".join(_shade(x, most) for x in row) for row in grid)
     return Text("\n".join(rows))
 
 
-def _shade(magnitude: float, most: float) -> str:
-    if not magnitude < float("inf"):
-        return "?"
-    return SHADES[round(magnitude / most * (len(SHADES) - 1))]
+def _shade(number: float, most: float) -> str:
+    if not abs(number) < float("inf"):
+        return " ?"
+    if number == 0:
+        return "  "
+    darkness = min(int(abs(number) / most * len(SHADES)), len(SHADES) - 1)
+    return ("-" if number < 0 else " ") + SHADES[darkness]
+
+
+def legend(colours: bool) -> Text:
+    """How to read the maps."""
+    if colours:
+        words = [("violet", _rgb(-1.0)), (" below 0, ", ""), ("green", _rgb(1.0)), (" above it, white at 0", "")]
+        return Text.assemble(
+            *words, ", the deepest where it is farthest from 0; yellow is NaN or infinite", style="dim"
+        )
+    return Text(
+        f"{SHADES} by distance from 0, the darkest where it is farthest; a minus before it: below 0; blank: 0; "
+        "?: NaN or infinite"
+    )
+
+
+def _rgb(number: float) -> str:
+    below, _, above = heat.SCALES["grad"]
+    return f"rgb({','.join(map(str, below if number < 0 else above))})"

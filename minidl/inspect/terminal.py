@@ -16,7 +16,7 @@ from rich.text import Text
 from minidl.autograd import on_backward
 from minidl.autograd.tape import Pass
 from minidl.inspect import keys, stage
-from minidl.inspect.quiz import Quiz
+from minidl.inspect.quiz import HINTS, Quiz
 from minidl.inspect.recording import RecordedPass, Recording
 from minidl.inspect.steps import Step
 from minidl.inspect.trace import KEEP, trace
@@ -30,7 +30,12 @@ c                     on to the next step that breaks: with a NaN, or as set by 
 x norm 10             break where a norm is above 10; x nan: at a NaN; x off: nowhere
 l                     the gradients of the parameters
 h, ?                  this help
-q                     leave; the program goes on"""
+q                     leave; the program goes on
+
+∂y/∂x is a slope, ∂x the gradient that goes to x, g the one that came in; ⊙ multiplies element by element, Wᵀ is W
+transposed, [x > 0] is 1 where that holds and 0 elsewhere."""
+# What may be written instead of a letter.
+WORDS = {"quit": "q", "exit": "q", "help": "h", "?": "h", "next": "n", "": "n", "back": "b"}
 
 
 class Player:
@@ -46,6 +51,7 @@ class Player:
     def __init__(self, recording: Recording, console: Console, commands: keys.Lines, quiz: bool = False) -> None:
         self.recording, self.console, self.commands = recording, console, commands
         self.quiz = Quiz(recording) if quiz else None
+        self.left = False
         self._asked: set[int] = set()  # steps that were asked about, or seen
         if not recording._breaks:
             recording.break_on(nan=True)
@@ -67,13 +73,11 @@ class Player:
     def obey(self, command: str) -> bool:
         """Do one command; False for the one that leaves."""
         word, _, rest = command.partition(" ")
-        if not isinstance(self.commands, keys.Keys):
-            self.console.print(
-                command, highlight=False, markup=False
-            )  # what was asked for, as a terminal would show it
+        self.echo(command)
+        word = WORDS.get(word.lower(), word)
         if word == "q":
-            return False
-        if word in ("n", ""):
+            self.left = True
+        elif word == "n":
             self.show(self.recording.next(), "This was the last step: every gradient is complete.")
         elif word == "b":
             self.show(self.recording.back(), "This is the beginning: n shows the first step.")
@@ -88,10 +92,15 @@ class Player:
         elif word.lstrip("-").isdigit():
             self.to(int(word) - 1)
         else:
-            if word not in ("h", "?"):
+            if word != "h":
                 self.say(f"{command!r} is not a command.")
             self.say(HELP)
-        return True
+        return not self.left
+
+    def echo(self, typed: str | None) -> None:
+        """Show what was read from a file or a pipe, as a terminal would have."""
+        if not isinstance(self.commands, keys.Keys):
+            self.console.print(typed or "", highlight=False, markup=False)
 
     def say(self, text: str) -> None:
         """A sentence."""
@@ -104,8 +113,10 @@ class Player:
             return
         if self.quiz is not None and step.index not in self._asked:
             self.ask(step)
+            if self.left:
+                return
         self._asked.add(step.index)
-        self.console.print(stage.picture(step, self.console.color_system is not None))
+        self.console.print(stage.picture(step, stage.has_colours(self.console)))
 
     def to(self, target: int | str) -> None:
         """To a step by number (from 0), or by what it completes the gradient of."""
@@ -142,17 +153,26 @@ class Player:
             self.say(f"{value.name}  {list(gradient.shape)}  norm {gradient.norm:.4g}  {where}")
 
     def ask(self, step: Step) -> None:
-        """A question before a step is shown; an empty answer leaves it out."""
+        """A question before a step is shown; an empty answer leaves it out, q leaves the player."""
         assert self.quiz is not None
         question = self.quiz.of(step)
         if question is None:
             return
         self.console.print(Text(question.prompt, style="bold yellow"))
+        if not self._asked:
+            self.say("Return alone leaves a question out, ? says how to answer, q quits.")
         while True:
             self.console.print("answer> ", end="", style="yellow", highlight=False)
             answer = self.commands.line()
-            if not answer:
+            self.echo(answer)
+            word = (answer or "").strip().lower()
+            word = WORDS.get(word, word)
+            self.left = word == "q"
+            if not answer or self.left:
                 return
+            if word == "h":
+                self.say(f"{HINTS[question.kind].capitalize()}. Return alone leaves the question out, q quits.")
+                continue
             try:
                 grade = self.quiz.grade(question, answer)
             except ValueError as error:

@@ -50,12 +50,17 @@ def test_all_kinds_are_asked_where_numbers_are_few(recording):
     assert "a = [[2, -1]], b = [[3], [5]], g = [[1, 0], [1, 0]]" in first.prompt
 
 
-def test_of_large_tensors_no_value_is_asked():
+def test_of_large_tensors_a_sign_is_asked_only_where_the_numbers_that_make_it_are_told():
     model = nn.Linear(30, 40)
     with inspect.trace():
-        loss = model(minidl.randn(5, 30)).sum()
-    step = inspect.backward(loss)[-1]
-    assert {q.kind for q in questions(step)} == {"shape", "sign"}
+        loss = (model(minidl.randn(5, 30)) * minidl.randn(5, 40)).tanh().sum()
+    recording = inspect.backward(loss)
+    assert {q.kind for q in questions(recording[-1])} == {"shape"}  # a sum of forty products
+    (sign,) = [q for q in questions(recording[1]) if q.kind == "sign"]
+    g, x = recording[1].incoming[0].array, recording.nodes.values[sign.value].array
+    place = tuple(sign.index)
+    assert f"There, mul 1 = {x[place]:.4g}, g = {g[place]:.4g}." in sign.prompt
+    assert sign.answer == "positive"  # 1 - tanh²
 
 
 def test_nothing_is_asked_about_nan():

@@ -84,6 +84,9 @@ def test_the_end_and_what_is_not_there(recording):
     assert text.count("There are steps 1 to 3.") == 2
     assert "'nonsense' is not a command." in text
     assert "leave; the program goes on" in text
+    assert "∂x the gradient that goes to x" in text
+    assert "Step" not in played(recording, ["quit", "n"])[60:]
+    assert "leave; the program goes on" in played(recording, ["help"])
 
 
 def test_to_a_parameter(recording):
@@ -126,6 +129,18 @@ def test_a_quiz(recording):
     assert "Score: 1 of 2 right (shape 1 of 1, sign 0 of 1)." in text
 
 
+def test_a_question_is_left_and_explained(recording):
+    for leave in ("q", "quit", "Q"):
+        text = played(recording, ["n", leave, "n", "n"], quiz=True)
+        assert text.count("answer>") == 1
+        assert "Step 1 of 3" not in text
+        assert "not understood" not in text
+        recording.back()
+    text = played(recording, ["n", "()", "n", "?", "help", "positive", "q"], quiz=True)
+    assert text.count("A sign is negative, zero or positive (or -, 0, +). Return alone leaves the question out") == 2
+    assert "Score: 2 of 2 right (shape 1 of 1, sign 1 of 1)." in text
+
+
 def test_heat_maps_with_and_without_colours():
     layer = nn.Linear(30, 20)
     loss = layer(minidl.randn(4, 30)).square().sum()
@@ -133,14 +148,36 @@ def test_heat_maps_with_and_without_colours():
     gradient = next(local.gradient for local in step.local if local.value.name == "weight")
     plain = stage.shaded(gradient).plain.splitlines()
     assert len(plain) == 16
-    assert {len(row) for row in plain} == {24}
-    assert "@" in "".join(plain)
+    assert {len(row) for row in plain} == {2 * 24}
+    assert "█" in "".join(plain)
+    assert stage.SHADES in stage.legend(colours=False).plain
+    assert "green above it" in stage.legend(colours=True).plain
     coloured = stage.heat_map(gradient)
     assert coloured.plain.count("▀") == 8 * 24
     assert "rgb(" in str(coloured.spans[0].style)
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(stage.picture(step, colours=True))
     assert "\x1b[38;2;" in console.file.getvalue()
+
+
+def test_a_map_without_colours_keeps_signs_and_steps():
+    x = minidl.zeros(2, 8, requires_grad=True)
+    weight = minidl.tensor([[-1.0, -0.6, -0.3, -0.1, 0.0, 0.1, 0.6, 1.0]] * 2)
+    step = inspect.backward((x * weight).sum())[1]
+    assert stage.shaded(step.local[0].gradient).plain == "\n".join(["-█-▓-▒-░   ░ ▓ █"] * 2)
+
+
+def test_no_color_is_heeded_in_a_terminal_too(recording, monkeypatch):
+    layer = nn.Linear(30, 20)
+    recording = inspect.backward(layer(minidl.randn(4, 30)).square().sum())
+    for variable, blocks in (("FORCE_COLOR", True), ("NO_COLOR", False)):
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv(variable, "1")
+        console = Console(width=200, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+        recording.play(console=console, stream=io.StringIO("1\n"))
+        text = console.file.getvalue()
+        assert ("▀" in text) == blocks
+        assert (stage.SHADES in text) != blocks
 
 
 def test_nan_has_a_place_on_a_map():
