@@ -247,9 +247,9 @@ assert worst < 1e-5 * size
 
 
 # %%
-def records(n):
-    """Records (n, 14) of the language: letters 0 to 15, the colon is 16, the full stop 17."""
-    name, one = minidl.randint(0, 16, (n, 6)), minidl.ones(n, 1, dtype=minidl.int64)
+def records(n, letters=6):
+    """Records (n, 2 letters + 2) of the language: letters 0 to 15, the colon is 16, the full stop 17."""
+    name, one = minidl.randint(0, 16, (n, letters)), minidl.ones(n, 1, dtype=minidl.int64)
     return minidl.cat([name, 16 * one, name, 17 * one], 1)
 
 
@@ -414,6 +414,10 @@ assert abs(marked - 0.8) < 0.02
 # in the *first* half, where a GPT can do no better than $1/16$. Now a typing error: change one letter, and mark
 # nothing. The network of 80/10/10 has learnt that a place about which it is asked is a coin's toss while its twin is
 # right in 98 %, and will repair the error. The network of 100/0/0 has no reason to.
+#
+# Names have three letters here, to save time. Until a network finds that the twin is worth a look, nothing seems to
+# happen for some hundred steps, and how many depends on the last bits of the machine's sums; so both are trained until
+# they have found it, and 150 steps more.
 
 
 # %%
@@ -425,44 +429,55 @@ def hide(x, marked, drawn):
     return shown, minidl.where(chosen, x, -100)
 
 
-def reader(marked, drawn, steps):
+def read_off(model, x, shown):
+    """How many marked letters of the first half, which only the twins can tell, the model finds."""
+    half = (shown == 18)[:, :letters]
+    with minidl.no_grad():
+        return (model(shown).argmax(2) == x)[:, :letters][half].float().mean().item()
+
+
+def reader(marked, drawn):
+    """A BERT that has found the twins, and 150 steps more."""
     minidl.manual_seed(3)
-    bert = models.BERT(19, width=32, layers=1, heads=1, context=14, types=1, dropout=0.0)
+    bert = models.BERT(19, width=32, layers=1, heads=1, context=2 * letters + 2, types=1, dropout=0.0)
     model = models.BertForMaskedLM(bert)
-    optimizer = optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(steps):
-        shown, wanted = hide(records(48), marked, drawn)
+    optimizer = optim.AdamW(model.parameters(), lr=3e-3)
+    step, last = 0, 2000
+    while step < last:
+        x = records(48, letters)
+        shown, wanted = hide(x, marked, drawn)
         loss = F.cross_entropy(model(shown).flatten(0, 1), wanted.flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return model
+        step += 1
+        if last == 2000 and step % 20 == 0 and read_off(model, x, hide(x, 1.0, 0.0)[0]) > 0.75:
+            last = step + 150
+    return model, step
 
 
-found = {}
+letters, found = choose(3, 6), {}
 for name, shares in (("80/10/10", (0.8, 0.1)), ("100/0/0", (1.0, 0.0))):
-    model = reader(*shares, choose(220, 1500))
+    model, steps = reader(*shares)
+    x = records(1000, letters)
+    right = read_off(model, x, hide(x, 0.8, 0.1)[0])
+    wrong = x.clone()
+    wrong[:, 1] = (x[:, 1] + minidl.randint(1, 16, (1000,))) % 16
     with minidl.no_grad():
-        x = records(1000)
-        shown, wanted = hide(x, 0.8, 0.1)
-        first = (shown == 18)[:, :6]
-        right = (model(shown).argmax(2) == x)[:, :6][first].float().mean().item()
-        wrong = x.clone()
-        wrong[:, 2] = (x[:, 2] + minidl.randint(1, 16, (1000,))) % 16
         says = model(wrong).argmax(2)
-        repaired = (says[:, 2] == x[:, 2]).float().mean().item()
-        misled = (says[:, 9] == wrong[:, 2]).float().mean().item()
-    found[name] = right, repaired, misled
-    print(f"{name:9}: marked letters of the first half {right:.0%} right")
+    repaired = (says[:, 1] == x[:, 1]).float().mean().item()
+    misled = (says[:, letters + 2] == wrong[:, 1]).float().mean().item()
+    found[name] = right, repaired
+    print(f"{name:9}: {steps} steps; marked letters of the first half {right:.0%} right")
     print(f"           the error repaired {repaired:.0%}, its twin misled {misled:.0%}")
 assert found["80/10/10"][0] > 0.7
 assert found["80/10/10"][1] > 0.8
-assert found["80/10/10"][1] > found["100/0/0"][1] + 0.1
 
 # %% [markdown]
-# The half that a GPT can only guess is mostly read off its twin, and errors are repaired, far better with 80/10/10.
-# Without it the network does not stay silent: it has learnt to look at the twin for marked places and often does so
-# elsewhere, but no one has told it how far to trust what stands there. And did you foresee the last column? The twin
+# The half that a GPT can only guess is mostly read off its twin, and with 80/10/10 errors are repaired. Without it
+# the network does not stay silent: it has learnt to look at the twin for marked places and often does so elsewhere, but
+# no one has told it how far to trust what stands there, and how many errors it repairs is left to chance: with other
+# seeds it was a third of them, or four fifths. And did you foresee the last column? The twin
 # of the error, which is right, gets "repaired" as well. Nothing in the text says which of the two is false; each
 # place, when asked, is suspected. The two are exchanged.
 #
