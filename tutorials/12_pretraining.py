@@ -431,20 +431,20 @@ def hide(x, marked, drawn):
 
 def read_off(model, x, shown):
     """How many marked letters of the first half, which only the twins can tell, the model finds."""
-    half = (shown == 18)[:, :letters]
+    half = (shown == 18)[:, :n_letters]
     with minidl.no_grad():
-        return (model(shown).argmax(2) == x)[:, :letters][half].float().mean().item()
+        return (model(shown).argmax(2) == x)[:, :n_letters][half].float().mean().item()
 
 
 def reader(marked, drawn):
     """A BERT that has found the twins, and 150 steps more."""
     minidl.manual_seed(3)
-    bert = models.BERT(19, width=32, layers=1, heads=1, context=2 * letters + 2, types=1, dropout=0.0)
+    bert = models.BERT(19, width=32, layers=1, heads=1, context=2 * n_letters + 2, types=1, dropout=0.0)
     model = models.BertForMaskedLM(bert)
     optimizer = optim.AdamW(model.parameters(), lr=3e-3)
     step, last = 0, 2000
     while step < last:
-        x = records(48, letters)
+        x = records(48, n_letters)
         shown, wanted = hide(x, marked, drawn)
         loss = F.cross_entropy(model(shown).flatten(0, 1), wanted.flatten())
         optimizer.zero_grad()
@@ -456,17 +456,17 @@ def reader(marked, drawn):
     return model, step
 
 
-letters, found = choose(3, 6), {}
+n_letters, found = choose(3, 6), {}
 for name, shares in (("80/10/10", (0.8, 0.1)), ("100/0/0", (1.0, 0.0))):
     model, steps = reader(*shares)
-    x = records(1000, letters)
+    x = records(1000, n_letters)
     right = read_off(model, x, hide(x, 0.8, 0.1)[0])
     wrong = x.clone()
     wrong[:, 1] = (x[:, 1] + minidl.randint(1, 16, (1000,))) % 16
     with minidl.no_grad():
         says = model(wrong).argmax(2)
     repaired = (says[:, 1] == x[:, 1]).float().mean().item()
-    misled = (says[:, letters + 2] == wrong[:, 1]).float().mean().item()
+    misled = (says[:, n_letters + 2] == wrong[:, 1]).float().mean().item()
     found[name] = right, repaired
     print(f"{name:9}: {steps} steps; marked letters of the first half {right:.0%} right")
     print(f"           the error repaired {repaired:.0%}, its twin misled {misled:.0%}")
