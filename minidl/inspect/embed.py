@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ def file(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def picture_data(picture: Picture, nodes: Any, figures: bool) -> dict[str, Any]:
+def picture_data(picture: Picture, nodes: Any, shown: Container[int | None]) -> dict[str, Any]:
     """The tree of parts, every one with its looks, every box with its order; ``wires`` has the value of each wire."""
-    return {"root": _part(picture.root, picture, nodes, figures), "wires": picture.wires, "remarks": picture.remarks}
+    return {"root": _part(picture.root, picture, nodes, shown), "wires": picture.wires, "remarks": picture.remarks}
 
 
-def _part(part: Part, picture: Picture, nodes: Any, figures: bool) -> dict[str, Any]:
-    looks = card(part, picture, nodes, figures)
+def _part(part: Part, picture: Picture, nodes: Any, shown: Container[int | None]) -> dict[str, Any]:
+    looks = card(part, picture, nodes, shown)
     made: dict[str, Any] = {
         "key": part.key,
         "kind": part.kind,
@@ -39,6 +40,7 @@ def _part(part: Part, picture: Picture, nodes: Any, figures: bool) -> dict[str, 
             "subtitle": looks.subtitle,
             "width": looks.width,
             "height": looks.height,
+            "figures": looks.figures,
             "labels": looks.labels,
             "ports": looks.ports,
             "kind": looks.kind,
@@ -50,7 +52,7 @@ def _part(part: Part, picture: Picture, nodes: Any, figures: bool) -> dict[str, 
         sheet = part.sheet
         count = len(part.parts) + len(sheet.entries) + len(sheet.exits) + sum(map(len, sheet.bends.values()))
         made["open"] = part.open
-        made["parts"] = [_part(inner, picture, nodes, figures) for inner in part.parts]
+        made["parts"] = [_part(inner, picture, nodes, shown) for inner in part.parts]
         made["sheet"] = {
             "layers": sheet.layers,
             "entries": sheet.entries,

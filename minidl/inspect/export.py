@@ -74,18 +74,27 @@ def page_of(recording: Recording, fold: int | None = None, limit: int | None = L
     for op, told in zip(recording.nodes.ops, data["ops"]):
         told["kind"] = kind_of(op.operator)
     drawn = picture(recording.nodes, fold, limit)
-    data["picture"] = picture_data(drawn, recording.nodes, True)
+    data["picture"] = picture_data(drawn, recording.nodes, range(len(recording.nodes.values)))
     roles = {role_of(part, recording.nodes) for part in drawn.root.walk() if part.kind != "box"}
     names = {**{kind: KINDS[kind][0] for kind in KINDS}, "parameter": "gets a gradient", "constant": "gets none"}
     data["legend"] = [[role, name] for role, name in names.items() if role in roles]
     parts = {
         "title": html.escape(title or f"minidl: backward from {data['title']}"),
+        "untraced": _untraced(recording.nodes.untraced),
         "style": file("style.css").replace("{{dark}}", DARK) + _colours(),
         "data": as_script(data),
         "scripts": "\n".join(f"<script>\n{file(f'{name}.js')}</script>" for name in SCRIPTS),
     }
     pieces = file("index.html").split("{{")
     return pieces[0] + "".join(parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces[1:]))
+
+
+def _untraced(lines: list[str]) -> str:
+    """What the page says at its top about what it does not know."""
+    if not lines:
+        return ""
+    words, *code = (html.escape(line) for line in lines)
+    return '<div id="untraced"><p>' + words + "</p><pre>" + "\n".join(code) + "</pre></div>"
 
 
 def compact(recorded: dict[str, Any]) -> dict[str, Any]:

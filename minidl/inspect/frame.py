@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Card:
     height: float  # of the body; the strip with the labels comes below
     labels: dict[int, str] = field(default_factory=dict)  # wire → "4×32 f32"
     ports: dict[int, float] = field(default_factory=dict)  # wire → where it leaves, from the middle
+    figures: bool = False  # whether there is room for pictures of value and gradient
     kind: str = ""  # of a box: the class of its module, behind the title when it is open
     heading: float = 0.0  # the width of both then
     pile: float = 0.0  # how far the cards below stick out where it stands for several
@@ -39,18 +40,26 @@ class Card:
         return Extent(self.width / 2, max(self.width / 2, reach), self.height + self.pile + below, dict(self.ports))
 
 
-def card(part: Part, picture: Picture, nodes: Any, figures: bool) -> Card:
-    """The card of a part. ``figures``: with room for pictures of value and gradient."""
+def value_of(part: Part, nodes: Any) -> int | None:
+    """The value that a part shows, by id: of an operator its first output; None of a box."""
+    if part.kind == "op":
+        return nodes.ops[part.ref].outputs[0]
+    return None if part.kind == "box" else part.ref
+
+
+def card(part: Part, picture: Picture, nodes: Any, shown: Container[int | None]) -> Card:
+    """The card of a part. ``shown``: the values that have something to show, for which there is room then."""
+    figures = part.kind in ("op", "leaf") and value_of(part, nodes) in shown
     title, subtitle = cut(part.label, LONGEST), ""
     if part.kind == "leaf":
         value = nodes.values[part.ref]
         subtitle = f"{shape_text(value.shape)} {dtype_text(value.dtype)}" + (", shared" if part.note else "")
     elif part.kind == "box":
         title, subtitle = cut(part.label, LONGEST + 10), _of_box(part, nodes)
-    height = ROW + (12 if subtitle else 0) + (FIGURES if figures and part.kind in ("op", "leaf") else 0)
+    height = ROW + (12 if subtitle else 0) + (FIGURES if figures else 0)
     width = max(text_width(title, BIG), text_width(subtitle, SMALL)) + 26
-    width = max(width, 112.0 if figures and part.kind in ("op", "leaf") else 52.0)
-    made = Card(title, subtitle, width, height)
+    width = max(width, 112.0 if figures else 52.0)
+    made = Card(title, subtitle, width, height, figures=figures)
     if part.kind == "box":
         made.pile = 6.0 if part.folded else 0.0
         made.kind = part.note
@@ -112,19 +121,19 @@ class Placed:
             yield from part.walk()
 
 
-def lay_out(picture: Picture, nodes: Any, figures: bool = False) -> Placed:
+def lay_out(picture: Picture, nodes: Any, shown: Container[int | None] = ()) -> Placed:
     """Everything that is visible, placed; the picture's corner is at (0, 0)."""
-    placed = _measure(picture.root, picture, nodes, figures)
+    placed = _measure(picture.root, picture, nodes, shown)
     _shift(placed, placed.width / 2, 0.0)
     return placed
 
 
-def _measure(part: Part, picture: Picture, nodes: Any, figures: bool) -> Placed:
-    looks = card(part, picture, nodes, figures)
+def _measure(part: Part, picture: Picture, nodes: Any, shown: Container[int | None]) -> Placed:
+    looks = card(part, picture, nodes, shown)
     if not part.open:
         return Placed(part, looks, looks.extent, looks.width, looks.height)
     sheet = part.sheet
-    inner = [_measure(p, picture, nodes, figures) for p in part.parts]
+    inner = [_measure(p, picture, nodes, shown) for p in part.parts]
     count = len(inner) + len(sheet.entries) + len(sheet.exits) + sum(map(len, sheet.bends.values()))
     extents = [p.extent for p in inner] + [Extent() for _ in range(count - len(inner))]
     places = place(sheet, extents)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from minidl.inspect import arguments, dot
 from minidl.inspect.boxes import picture
 from minidl.inspect.digest import brief, jsonable
 from minidl.inspect.embed import as_script, file, picture_data
+from minidl.inspect.frame import value_of
 from minidl.inspect.heat import Figure
 from minidl.inspect.nodes import Nodes, read
 from minidl.inspect.page_data import graph_dict
@@ -50,20 +51,21 @@ class Graph:
         self.title = title or f"the graph of {_named(nodes)}"
         self.picture: Picture = picture(nodes, fold, limit)
         self._gradients = dict(gradients or {})
-        traced = any(op.traced for op in nodes.ops)
-        self._shown = (traced or bool(gradients)) if values is None else values
+        every = range(len(nodes.values))
+        known = {v for v in every if nodes.values[v].array is not None or v in self._gradients}
+        self._shown: Container[int | None] = known if values is None else every if values else ()
 
     def to_svg(self, interactive: bool = True) -> str:
         """The picture as SVG. In a browser boxes open and close at a click, unless ``interactive`` is False or there are more
         than 5,000 operators, whose data would make the file too large."""
-        values = self._values() if self._shown else {}
+        values = self._values()
         drawn = self._scene(values)
         interactive = interactive and len(self.nodes.ops) <= 5000
         if not interactive or all(part.kind != "box" for part in self.picture.root.parts):
             return to_svg(drawn)
         data = {
             "picture": picture_data(self.picture, self.nodes, self._shown),
-            "values": jsonable(values) if self._shown else None,
+            "values": jsonable(values),
             "gradients": jsonable(self._gradients),
             "ops": [op.outputs[0] for op in self.nodes.ops],
             "top": drawn.top,
@@ -74,17 +76,17 @@ class Graph:
         return to_svg(drawn, "\n".join(["(() => {", f"const DATA = {as_script(data)};", *scripts, "})();"]))
 
     def _values(self) -> dict[int, Figure]:
-        parts = [part for part in self.picture.root.walk() if part.kind != "box"]
-        wanted = {self.nodes.ops[p.ref].outputs[0] if p.kind == "op" else p.ref for p in parts}
-        arrays = {v: self.nodes.values[v].array for v in wanted}
+        parts = {value_of(part, self.nodes) for part in self.picture.root.walk()}
+        arrays = {v: self.nodes.values[v].array for v in parts if v is not None and v in self._shown}
         return {v: brief(array) for v, array in arrays.items() if array is not None}
 
     def _scene(self, values: dict[int, Figure]) -> Scene:
-        return scene(self.picture, self.nodes, values, self._gradients if self._shown else {}, self.title)
+        gradients = {v: figure for v, figure in self._gradients.items() if v in self._shown}
+        return scene(self.picture, self.nodes, values, gradients, self.title, self._shown)
 
     def to_png(self, scale: float = 2.0) -> bytes:
         """The picture as the bytes of a PNG file, ``scale`` pixels to one of SVG's."""
-        return to_png(self._scene(self._values() if self._shown else {}), scale)
+        return to_png(self._scene(self._values()), scale)
 
     def to_dot(self) -> str:
         """The graph in the language of Graphviz, modules as clusters."""
@@ -145,7 +147,8 @@ def graph(
         limit: the most parts that are drawn. Beyond it boxes stay closed, repeated stretches are folded, and long ones cut;
             the picture says so. None draws everything.
         title: above the picture.
-        values: show values and gradients in the operators; by default where they are known.
+        values: show values and gradients in the operators and leaves; by default where they are known, which outside a trace
+            is of leaves and of the loss, and the picture says so.
 
     Raises:
         TypeError: something else than tensors or a recording.

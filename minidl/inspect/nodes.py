@@ -83,6 +83,21 @@ class Nodes:
     def __repr__(self) -> str:
         return f"<Nodes: {len(self.ops):,} operators, {len(self.values):,} values>"
 
+    @property
+    def untraced(self) -> list[str]:
+        """What is not known as it was computed outside a trace, and the two lines to write; empty if nothing was."""
+        missing = sum(not op.traced for op in self.ops)
+        if not missing:
+            return []
+        which = "" if missing == len(self.ops) else f" of {missing:,} of the {len(self.ops):,} operators"
+        name = self.values[self.roots[0]].name
+        name = name if name.isidentifier() else "loss"
+        return [
+            f"Values, lines and modules{which} are not known: a trace notes them. Write:",
+            "with minidl.inspect.trace():",
+            f"    {name} = …",
+        ]
+
     def find(self, what: Any) -> Value:
         """The value of a Tensor, or with a name. KeyError, with what there is, if there is none; TypeError for what is
         neither."""
@@ -121,10 +136,16 @@ def read(tensors: Tensor | Sequence[Tensor], names: Module | Mapping[str, Tensor
     """
     given = arguments.graphs(tensors, "read")
     nodes = read_edges([t.edge() or (t, 0) for t in given], names)
-    for tensor, root in zip(given, nodes.roots):
-        if nodes.values[root].array is None:
-            nodes.values[root].array = _host(tensor._data)
+    note_roots(nodes, given)
     return nodes
+
+
+def note_roots(nodes: Nodes, tensors: Sequence[Tensor]) -> None:
+    """The values of what was differentiated, which are known without a trace too."""
+    for tensor, root in zip(tensors, nodes.roots):
+        value = nodes.values[root]
+        if value.array is None:
+            value.array, value.device = _host(tensor._data), str(backends.device_of(tensor._data))
 
 
 def read_edges(edges: list, names: Module | Mapping[str, Tensor] | None = None) -> Nodes:

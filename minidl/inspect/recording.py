@@ -19,12 +19,12 @@ from minidl.autograd import on_backward, watch
 from minidl.autograd import walk as _walk
 from minidl.autograd.tape import Operator, Pass
 from minidl.inspect import arguments
-from minidl.inspect.nodes import Nodes, read_edges
+from minidl.inspect.nodes import Nodes, note_roots, read_edges
 from minidl.inspect.steps import Added, Gradient, Local, Step
 from minidl.inspect.trace import KEEP, Keeper
 from minidl.nn.module import Module
 from minidl.profiler import sizes
-from minidl.tensor import Tensor
+from minidl.tensor import Tensor, raw
 
 
 class Recording(Sequence[Step]):
@@ -201,10 +201,11 @@ def backward(
     Raises:
         RuntimeError, TypeError: as ``loss.backward()``.
     """
-    arguments.tensors(loss, "backward")
+    roots = arguments.tensors(loss, "backward")
     made: list[Recording] = []
     with recorded_backward(made.append, names, keep):
         _walk.backward(loss, gradient, retain_graph)
+    note_roots(made[0].nodes, roots)
     return made[0]
 
 
@@ -233,6 +234,8 @@ class RecordedPass(Pass):
         self.recording = Recording(nodes, ", ".join(nodes.values[root].name for root in nodes.roots))
         self._ops = {op.operator: op for op in nodes.ops}
         for value in nodes.values:
+            if value.tensor is not None and value.array is raw(value.tensor):
+                value.array = self._keeper.copy(value.array)  # the optimiser will change it
             if value.tensor is not None and value.tensor._grad is not None:
                 self.recording.before[value.id] = Gradient(value.tensor._grad, self._keeper)
         with watch(self._rule):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from minidl.inspect.frame import BIG, FIGURES, ROW, SMALL, Placed, lay_out
+from minidl.inspect.frame import BIG, FIGURES, ROW, SMALL, Placed, lay_out, value_of
 from minidl.inspect.heat import Figure, numbers, pixels
 from minidl.inspect.parts import Picture
 from minidl.inspect.place import PAD
@@ -81,10 +81,16 @@ class Scene:
     least: float
 
 
-def scene(picture: Picture, nodes: Any, values: dict[int, Figure], gradients: dict[int, Figure], title: str) -> Scene:
-    """The picture drawn. With ``values`` and ``gradients`` (by value), operators and leaves show them."""
-    figures = bool(values or gradients)
-    root = lay_out(picture, nodes, figures)
+def scene(
+    picture: Picture,
+    nodes: Any,
+    values: dict[int, Figure],
+    gradients: dict[int, Figure],
+    title: str,
+    shown: Container[int | None] = (),
+) -> Scene:
+    """The picture drawn, with room for ``values`` and ``gradients`` in operators and leaves whose value is in ``shown``."""
+    root = lay_out(picture, nodes, shown)
     lines = routes(root)
     groups = [_frame(box, depth) for box, depth in _open_boxes(root)]
     groups += [_line(route, picture, nodes) for route in lines]
@@ -92,11 +98,11 @@ def scene(picture: Picture, nodes: Any, values: dict[int, Figure], gradients: di
     for placed in root.walk():
         if not placed.part.open:
             groups.append(_card(placed, nodes, used))
-            if figures and placed.part.kind in ("op", "leaf"):
+            if placed.card.figures:
                 groups[-1].shapes += _figures(placed, nodes, values, gradients)
-            if figures and placed.part.kind == "end":
+            if placed.part.kind == "end":
                 _with_number(groups[-1], values.get(placed.part.ref))
-    header, top = _header(title, root, nodes, picture, figures, bool(gradients))
+    header, top = _header(title, root, nodes, picture, bool(gradients))
     least = max(_right(group) for group in header) + MARGIN
     width = max(root.width + 2 * (MARGIN - PAD), least)
     _move(groups, (width - root.width) / 2, top - PAD)
@@ -191,7 +197,8 @@ def tip_of(part: Any, nodes: Any) -> str:
 
 def _figures(placed: Placed, nodes: Any, values: dict[int, Figure], gradients: dict[int, Figure]) -> list:
     part, looks = placed.part, placed.card
-    value = nodes.ops[part.ref].outputs[0] if part.kind == "op" else part.ref
+    value = value_of(part, nodes)
+    assert value is not None
     top, width, height = placed.y + looks.height - FIGURES + 1, min(looks.width, 150) - 12, FIGURES - 7
     if not gradients or role_of(part, nodes) == "constant":
         return _figure(values.get(value), placed.x - width / 2, top, width, height, "value")
@@ -232,10 +239,9 @@ def _with_number(group: Group, figure: Figure | None) -> None:
 # ------------------------------------------------------------------------------------------------- above the picture
 
 
-def _header(
-    title: str, root: Placed, nodes: Any, picture: Picture, figures: bool, gradients: bool
-) -> tuple[list[Group], float]:
-    """Title, what is left out, and the legend, broken into lines no wider than the picture (or 460); and where they end."""
+def _header(title: str, root: Placed, nodes: Any, picture: Picture, gradients: bool) -> tuple[list[Group], float]:
+    """Title, what is left out, what is not known, and the legend, broken into lines no wider than the picture (or 460); and
+    where they end."""
     y = MARGIN + 12
     group = Group("title", shapes=[Text(MARGIN, y, title, 15, "start", True)])
     shown = sum(not placed.part.open for placed in root.walk())
@@ -243,6 +249,11 @@ def _header(
     remarks = [f"{total}, drawn as {shown:,} parts", *dict.fromkeys(picture.remarks)] if picture.remarks else [total]
     y += 17
     group.shapes.append(Text(MARGIN, y, "; ".join(remarks), SMALL, "start", role="label"))
+    for line in nodes.untraced:
+        y += 15
+        indented = len(line) - len(line.lstrip())  # SVG swallows spaces
+        x = MARGIN + text_width(" " * indented, SMALL)
+        group.shapes.append(Text(x, y, line.strip(), SMALL, "start"))
     groups, x = [group], MARGIN
     y += 16
     kinds = {role_of(p.part, nodes) for p in root.walk() if not p.part.open and p.part.kind in ("op", "leaf")}
@@ -256,7 +267,7 @@ def _header(
         entry = Group(kind, shapes=[Box(x, y - 8, 10, 9, 2.5, kind == "constant")])
         groups += [entry, Group("label", shapes=[Text(x + 15, y, name, SMALL, "start")])]
         x += width
-    if figures:
+    if any(placed.card.figures for placed in root.walk() if not placed.part.open):
         y += 16
         told = (
             f"blue below zero, red above{'; gradients (∂) beside, violet below zero, green above' if gradients else ''}"

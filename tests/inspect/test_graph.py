@@ -250,6 +250,35 @@ def test_tooltips_are_escaped():
     assert "<script>alert" not in graph.to_svg()
 
 
+def texts(graph):
+    return [
+        "".join(e.itertext()) for e in ET.fromstring(graph.to_svg(interactive=False)).iter() if e.tag.endswith("text")
+    ]
+
+
+def test_what_was_not_traced_is_said_once_and_what_is_known_is_shown():
+    model, x = nn.Sequential(nn.Linear(1, 1), nn.Tanh()), minidl.ones(1, 1)
+    loss = model(x).square().sum()
+    told = texts(inspect.graph(loss))
+    assert sum("are not known" in text for text in told) == 1
+    assert told[3:5] == ["with minidl.inspect.trace():", "loss = …"]
+    assert f"loss = {loss.item():.4g}" in told
+    assert f"{model[0].weight.item():.4g}" in told
+    assert "·" not in told  # no room for what is not known
+    with inspect.trace():
+        hidden = model(x)
+    loss = hidden.square().sum()
+    assert "Values, lines and modules of 2 of the 4 operators are not known" in texts(inspect.graph(loss))[2]
+    assert f"{hidden.item():.4g}" in texts(inspect.graph(loss))
+    with inspect.trace():
+        loss = model(x).square().sum()
+    assert not any("not known" in text for text in texts(inspect.graph(loss)))
+    assert inspect.read(loss).untraced == []
+    told = texts(inspect.graph(loss, values=False))
+    assert f"{model[0].weight.item():.4g}" not in told
+    assert "·" in texts(inspect.graph(model(x).square().sum(), values=True))
+
+
 def test_png_has_the_size_of_the_scene():
     import matplotlib.image
 

@@ -434,7 +434,7 @@ def test_the_page_puts_everything_where_python_does(driver, tmp_path, fold):
     from minidl.inspect.boxes import picture
     from minidl.inspect.routes import routes
 
-    placed = lay_out(picture(recording.nodes, fold), recording.nodes, True)
+    placed = lay_out(picture(recording.nodes, fold), recording.nodes, range(len(recording.nodes.values)))
     expected = [[p.part.key, p.x, p.y, p.width] for p in placed.walk()]
     assert [row[0] for row in found[0]] == [row[0] for row in expected]
     for a, b in zip(found[0], expected):
@@ -454,10 +454,16 @@ def test_the_page_puts_everything_where_python_does(driver, tmp_path, fold):
 def test_an_untraced_page_says_so(driver, tmp_path):
     x = minidl.randn(3, requires_grad=True)
     page = Page(driver, inspect.export(x.exp().sum(), tmp_path / "trace.html").as_uri())
-    assert "Compute the loss inside inspect.trace()" in page.text
+    assert "Values, lines and modules are not known" in page.find("#untraced p").text
+    assert page.find("#untraced pre").text.splitlines() == ["with minidl.inspect.trace():", "    loss = …"]
+    assert f"{x.exp().sum().item():.4f}"[:4] in page.text  # the loss is known all the same
     page.press("\ue014")
     assert "not known" in page.text
     page.assert_quiet()
+
+
+def test_a_traced_page_has_nothing_to_say_at_its_top(page):
+    assert not page.all("#untraced")
 
 
 def test_a_saved_svg_opens_and_closes_its_boxes(driver, recording, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -462,3 +463,15 @@ def test_other_types_and_empty_tensors(dtype):
     json.dumps(recording.to_json(), allow_nan=False)
     for step in recording:
         step.explain()
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_values_stay_as_they_were_when_the_weights_move_on(traced):
+    w = minidl.tensor([1.0, 2.0], requires_grad=True)
+    with inspect.trace() if traced else contextlib.nullcontext():
+        loss = (w * w).sum()
+    recording = inspect.backward(loss)
+    with minidl.no_grad():
+        w -= 5.0
+    assert recording.nodes.find("w").array.tolist() == [1, 2]
+    assert recording.nodes.find("loss").array == 5  # known without a trace

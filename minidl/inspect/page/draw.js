@@ -78,7 +78,7 @@ function cardOf(placed, used, figures) {
     if (used.has(`${part.key}/${wire}`))
       labels.append(words(placed.x + card.ports[wire] + 6, top + card.height + card.pile + 12.5, label, SMALL, "start"));
   group.append(labels);
-  if (figures && (part.kind === "op" || part.kind === "leaf")) {
+  if (figures && card.figures) {
     const width = Math.min(card.width, 150) - 12, half = width / 2 - 2, y = top + card.height - FIGURES + 1;
     const value = svg("g", { class: "figure k-title" }), grad = svg("g", { class: "figure grad k-title" });
     group.append(value);

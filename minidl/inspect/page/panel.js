@@ -62,14 +62,12 @@ const valueName = (value) => html("code", { class: "name" }, value.name);
 
 /** What the panel shows before the first step. */
 function showStart(holder, recording) {
-  const untraced = recording.ops.every((op) => !op.line);
   const loss = recording.values[recording.loss], leaves = [...recording.arrivals.keys()].filter((v) => recording.values[v].kind === "leaf");
   holder.replaceChildren(
     html("h2", {}, "Before the first step"),
     html("p", {}, "The forward pass has run. The backward pass starts at ", valueName(loss), ", whose gradient with respect to itself is given, and walks up, one operator a step, until every parameter has its gradient."),
     html("div", { class: "pair" }, heatMap(loss.figure, "value", ["value of ", valueName(loss)]), heatMap(recording.steps[0]?.incoming[0], "grad", ["gradient it starts with"])),
     html("p", { class: "hint" }, `${recording.steps.length} steps; ${leaves.length} leaves get a gradient. Press → to begin, ? for all keys.`),
-    untraced ? html("p", { class: "hint" }, "Values, lines and modules of the forward pass are not known: it was not traced. Compute the loss inside inspect.trace() to see them.") : "",
   );
 }
 
