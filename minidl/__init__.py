@@ -13,7 +13,14 @@ from minidl import (
     optim,
     random,
 )
-from minidl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from minidl.autograd import functional as _functional  # written in operators, so imported after them
 from minidl.autograd.autocast import autocast, get_autocast_dtype, is_autocast_enabled
 from minidl.backends import device, get_backend, use_backend
@@ -71,7 +78,9 @@ def __getattr__(name):
     if name == "bfloat16":
         found = dtypes.bfloat16_or_none()
         if found is None:
-            raise AttributeError("minidl.bfloat16 needs the package ml_dtypes (pip install ml_dtypes)")
+            from minidl_kernels.installing import how_to_install
+
+            raise AttributeError(f"minidl.bfloat16 needs the package ml_dtypes: {how_to_install('ml_dtypes')}")
         return found
     if name in ("save", "load"):  # with them comes json; few programs need it
         from minidl import serialization

@@ -17,6 +17,7 @@ from minidl.ops import (
     einstein,
     elementwise,
     extremes,
+    gamma,
     gathering,
     indexing,
     joining,
@@ -31,6 +32,7 @@ from minidl.ops import (
     shape,
     sorting,
     statistics,
+    strided,
     transcendental,
 )
 from minidl.tensor import Tensor
@@ -49,6 +51,7 @@ MODULES: list[Any] = [
     einstein,
     elementwise,
     extremes,
+    gamma,
     gathering,
     indexing,
     joining,
@@ -63,6 +66,7 @@ MODULES: list[Any] = [
     shape,
     sorting,
     statistics,
+    strided,
     transcendental,
 ]
 
@@ -97,9 +101,6 @@ for _module in MODULES:
 
 Tensor.__getitem__ = indexing.getitem  # type: ignore[method-assign]
 Tensor.__setitem__ = indexing.setitem  # type: ignore[method-assign]
-Tensor.__contains__ = indexing.contains  # type: ignore[attr-defined]
-Tensor.__iter__ = indexing.iterate  # type: ignore[attr-defined]
-Tensor.__len__ = indexing.length  # type: ignore[attr-defined]
 
 # -------------------------------------------------------------------------------------------------- Python's operators
 
@@ -149,7 +150,7 @@ for _name in _COMPARISONS:
 Tensor.__neg__ = elementwise.neg  # type: ignore[method-assign]
 Tensor.__pos__ = elementwise.positive  # type: ignore[attr-defined]
 Tensor.__abs__ = rounding.abs  # type: ignore[attr-defined]
-Tensor.__invert__ = comparison.bitwise_not  # type: ignore[method-assign]
+Tensor.__invert__ = comparison.invert  # type: ignore[method-assign]
 Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 # ------------------------------------------------------------------------------------------------------------ the tape

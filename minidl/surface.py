@@ -9,12 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from minidl import dtypes
+from minidl import backends, dtypes
+from minidl.autograd.layout import address_of, layout_of
 from minidl.ops.common import as_tensor_or_array, normalize_dim
 from minidl.ops.conversion import to
 from minidl.tensor import Tensor, wrap
 
-__all__ = ["can_cast", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel", "result_type"]
+__all__ = [
+    "can_cast",
+    "conj",
+    "from_dlpack",
+    "get_device",
+    "imag",
+    "is_complex",
+    "is_floating_point",
+    "is_nonzero",
+    "is_same_size",
+    "is_signed",
+    "is_tensor",
+    "numel",
+    "real",
+    "result_type",
+]
 
 METHODS = [
     "__array__",
@@ -23,6 +39,9 @@ METHODS = [
     "__complex__",
     "__contains__",
     "__deepcopy__",
+    "__delitem__",
+    "__dlpack__",
+    "__dlpack_device__",
     "__float__",
     "__format__",
     "__index__",
@@ -32,6 +51,7 @@ METHODS = [
     "__pos__",
     "__reduce__",
     "__reversed__",
+    "conj",
     "data",
     "data_ptr",
     "detach_",
@@ -60,6 +80,7 @@ METHODS = [
     "type",
 ]
 INPLACE: list[str] = []
+PROPERTIES = ["imag", "real"]
 
 
 # ----------------------------------------------------------------------------------------------------- to Python, NumPy
@@ -109,6 +130,24 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
 def __array_wrap__(self: Tensor, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:  # noqa: N807
     """NumPy's functions of a tensor give tensors."""
     return wrap(array)
+
+
+def __dlpack__(self: Tensor, **options: Any) -> Any:  # noqa: N807
+    """The memory for another library, which asks for it with its ``from_dlpack``. RuntimeError if it requires grad."""
+    if self.requires_grad:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    return self._data.__dlpack__(**options)
+
+
+def __dlpack_device__(self: Tensor) -> tuple[int, int]:  # noqa: N807
+    return self._data.__dlpack_device__()
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A Tensor that shares the memory of another library's (anything with ``__dlpack__``), on the CPU or the GPU."""
+    kind, _ = ext_tensor.__dlpack_device__()
+    library = np if kind == 1 else backends.namespace_for(backends.device("cuda"))
+    return wrap(library.from_dlpack(ext_tensor))
 
 
 def __bool__(self: Tensor) -> bool:  # noqa: N807
@@ -190,6 +229,10 @@ def __format__(self: Tensor, spec: str) -> str:  # noqa: N807
     return format(item(self), spec) if self.ndim == 0 else object.__format__(self, spec)
 
 
+def __delitem__(self: Tensor, index: Any) -> None:  # noqa: N807
+    raise TypeError("Tensor does not support deleting items; select those that stay, as in x[mask]")
+
+
 def __pos__(self: Tensor) -> Tensor:  # noqa: N807
     return self
 
@@ -245,7 +288,7 @@ data = property(_get_data, _set_data)
 
 def detach_(self: Tensor) -> Tensor:
     """Cut this tensor off what computed it: it becomes a leaf that requires no grad. RuntimeError for a view."""
-    if self._view is not None and self.requires_grad:
+    if self._view is not None:
         raise RuntimeError("Can't detach views in-place. Use detach() instead, which gives a tensor of its own.")
     self._edge, self._requires_grad = None, False
     return self
@@ -253,7 +296,8 @@ def detach_(self: Tensor) -> Tensor:
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Switch recording of what is computed from this leaf on or off. Returns the tensor."""
-    self.requires_grad = requires_grad
+    if not requires_grad or self.is_leaf:  # what was computed on the tape requires grad already
+        self.requires_grad = requires_grad
     return self
 
 
@@ -300,18 +344,15 @@ def element_size(self: Tensor) -> int:
 
 def data_ptr(self: Tensor) -> int:
     """The address of the first element."""
-    return self._data.ctypes.data if isinstance(self._data, np.ndarray) else self._data.data.ptr
+    return address_of(self._data)
 
 
 def storage_offset(self: Tensor) -> int:
     """How many elements into its memory the tensor begins."""
-    base = self._data
-    while isinstance(base.base, np.ndarray):
-        base = base.base
-    return (data_ptr(self) - data_ptr(wrap(base))) // self._data.itemsize
+    return layout_of(self._data)[0]
 
 
-def is_contiguous(self: Tensor) -> bool:
+def is_contiguous(self: Tensor, *, memory_format: Any = None) -> bool:
     """Whether the elements lie in memory in row-major order, without gaps."""
     return self._data.flags.c_contiguous
 
@@ -329,6 +370,21 @@ def is_tensor(obj: Any) -> bool:
 def is_floating_point(input: Tensor) -> bool:
     """Whether the element type is floating."""
     return as_tensor_or_array("is_floating_point", "input", input).dtype.is_floating_point
+
+
+def conj(input: Tensor) -> Tensor:
+    """The complex conjugate: of real numbers, ``input`` itself."""
+    return as_tensor_or_array("conj", "input", input)
+
+
+def real(input: Tensor) -> Tensor:
+    """The real part: of real numbers, ``input`` itself."""
+    return as_tensor_or_array("real", "input", input)
+
+
+def imag(input: Tensor) -> Tensor:
+    """RuntimeError: minidl has no complex types, and PyTorch gives no imaginary part of real ones."""
+    raise RuntimeError(f"imag is not implemented for tensors with non-complex dtypes, and this one is {input.dtype}.")
 
 
 def is_complex(input: Tensor) -> bool:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 class View:
     """How a view was made: the tensor it looks into and the array that was then in it, the operator that looks (None
-    for a view that may not be changed in place on the tape, with ``why``), the tensor at the end of that line, and the
-    history it was made from."""
+    if it has several outputs), ``why`` it may not be changed in place on the tape (empty if it may), the tensor at the
+    end of that line, and the history it was made from."""
 
     __slots__ = ("array", "operator", "parent", "rebased", "root", "why")
 
@@ -99,11 +99,20 @@ class Tensor:
         def __getitem__(self, index: Any) -> Tensor: ...
         def __setitem__(self, index: Any, value: Any) -> None: ...
 
-    def __init__(self, data: Any = (), requires_grad: bool = False) -> None:
-        array = data._data if isinstance(data, Tensor) else data
-        if not hasattr(array, "dtype"):
-            array = np.asarray(array, dtype=dtypes.get_default_dtype().numpy)
-        self._set(array, requires_grad)
+    def __init__(self, *data: Any, requires_grad: bool = False) -> None:
+        """``Tensor([1, 2])``: the values in the default type; a Tensor's or an array's memory, as it is.
+        ``Tensor(2, 3)``: of that shape, its values to be filled in; ``Tensor()``: empty. See :func:`minidl.tensor`.
+
+        TypeError for a single float, or several of anything but sizes.
+        """
+        numpy_type = dtypes.get_default_dtype().numpy
+        if all(isinstance(n, int) for n in data):
+            self._set(np.zeros(data or 0, numpy_type), requires_grad)
+            return
+        if len(data) != 1 or isinstance(data[0], float):
+            raise TypeError(f"Tensor(): takes sizes, or one sequence, array or Tensor, got {data}; use minidl.tensor")
+        array = raw(data[0])
+        self._set(array if hasattr(array, "dtype") else np.asarray(array, dtype=numpy_type), requires_grad)
 
     def _set(self, array: Any, requires_grad: bool = False) -> None:
         if isinstance(array, np.generic):  # NumPy turns 0-d results into scalars
@@ -163,9 +172,9 @@ class Tensor:
                 f"only tensors of floating point dtype can require gradients, and this one is {self.dtype}; "
                 "convert it first, for example with .float()"
             )
-        if not value and self._edge is not None:
+        if self._edge is not None:
             raise RuntimeError(
-                "you can only change requires_grad of leaf tensors, and this one was computed by "
+                "you can only change requires_grad flags of leaf tensors, and this one was computed by "
                 f"{self._edge[0].name}; use .detach() to get its values outside the tape"
             )
         self._requires_grad = bool(value)

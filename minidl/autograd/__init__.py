@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from minidl.autograd import devices as _devices  # noqa: F401 (hangs its guard)
 from minidl.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
-from minidl.autograd.function import Function
+from minidl.autograd.function import Function, once_differentiable
 from minidl.autograd.grad_mode import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
@@ -31,10 +32,12 @@ __all__ = [
     "inference_mode",
     "is_anomaly_enabled",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
     "on_backward",
     "on_record",
     "on_rule",
+    "once_differentiable",
     "set_detect_anomaly",
     "set_grad_enabled",
     "watch",

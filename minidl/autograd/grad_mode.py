@@ -9,6 +9,7 @@ from typing import Any
 
 class _Mode(threading.local):
     enabled = True
+    inference = False
 
 
 mode = _mode = _Mode()
@@ -72,7 +73,34 @@ class enable_grad(_Block):
     _enabled = True
 
 
-inference_mode = no_grad  # PyTorch's faster no_grad; minidl's no_grad keeps nothing already
+class inference_mode:
+    """PyTorch's stricter ``no_grad``, for a block or a function; ``inference_mode(False)`` records inside one.
+
+    minidl's ``no_grad`` keeps nothing already, so that this one is no faster, and what it makes may be used anywhere.
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        if callable(mode):  # used as @inference_mode without parentheses
+            return _decorate(mode, cls)
+        return super().__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = bool(mode)
+        self._previous: list[tuple[bool, bool]] = []
+
+    def __enter__(self) -> None:
+        self._previous.append((_mode.enabled, _mode.inference))
+        _mode.enabled, _mode.inference = not self.mode, self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        _mode.enabled, _mode.inference = self._previous.pop()
+
+    def __call__(self, function: Any) -> Any:
+        return _decorate(function, lambda: inference_mode(self.mode))
+
+
+def is_inference_mode_enabled() -> bool:
+    return _mode.inference
 
 
 def _decorate(function: Any, block: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from minidl import dtypes
 from minidl.autograd.grad_mode import enable_grad, mode, set_grad_enabled
+from minidl.autograd.layout import Lay, lay_out, layout_of
 from minidl.autograd.tape import Operator, apply, record
 from minidl.backends import namespace
 from minidl.tensor import Tensor, View, wrap
@@ -21,11 +22,16 @@ def in_place(name: str, function: Any, tensor: Tensor, *args: Any, **kwargs: Any
 
     RuntimeError for a leaf that requires grad, a result of another shape, or one of a higher category of type.
     """
-    differentiable = mode.enabled and (tensor.requires_grad or _any_requires_grad((*args, *kwargs.values())))
+    differentiable = (
+        mode.enabled
+        and tensor._data.dtype.kind not in "iub"
+        and (tensor.requires_grad or _any_requires_grad((*args, *kwargs.values())))
+    )
     if differentiable:
         refuse_leaf(name, tensor)
     # The rule may need the old values, which the change is about to overwrite.
     result = function(_copy_on_tape(tensor) if differentiable else tensor, *args, **kwargs)
+    _same_shape(name, tensor, result)
     if tensor._requires_grad and differentiable and not result._requires_grad:
         result = apply(Replaced(), tensor, result)  # a comparison, say, has a gradient in place, which is 0
     write(name, tensor, result)
@@ -61,11 +67,7 @@ _FILLS = ("fill_", "zero_")
 
 def write(name: str, tensor: Tensor, result: Tensor) -> None:
     """Put the values and the history of ``result`` into ``tensor``."""
-    if result.shape != tensor.shape:
-        raise RuntimeError(
-            f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}; "
-            "a change in place keeps the shape, so use the form without the underscore"
-        )
+    _same_shape(name, tensor, result)
     refuse_cast(name, result.dtype, tensor.dtype)
     array = tensor._data
     if (0 in array.strides and name not in _FILLS and _overlaps(array)) or not getattr(array.flags, "writeable", True):
@@ -80,6 +82,14 @@ def write(name: str, tensor: Tensor, result: Tensor) -> None:
             rebase(tensor, result)
         else:
             rebase(tensor, result.to(tensor.dtype))
+
+
+def _same_shape(name: str, tensor: Tensor, result: Tensor) -> None:
+    if result.shape != tensor.shape:
+        raise RuntimeError(
+            f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}; "
+            "a change in place keeps the shape, so use the form without the underscore"
+        )
 
 
 def _overlaps(array: Any) -> bool:
@@ -102,7 +112,7 @@ def refuse_leaf(name: str, tensor: Tensor) -> None:
     """RuntimeError for a leaf that requires grad, a view of one, or a view that may not be changed on the tape."""
     view = tensor._view
     while view is not None:
-        if view.operator is None:
+        if view.why:
             raise RuntimeError(
                 f"{name}: this tensor is a view that {view.why}, and such views do not allow changes in place on the "
                 "tape. Use indexing or narrow instead, with recording on, or .clone() the view."
@@ -110,7 +120,7 @@ def refuse_leaf(name: str, tensor: Tensor) -> None:
         view = parent_of(view)._view
     root = tensor if tensor._view is None else tensor._view.root
     for leaf in (tensor, root):
-        if leaf._requires_grad and leaf._edge is None:
+        if (leaf._requires_grad or tensor._requires_grad) and leaf._edge is None:
             what = "a leaf Variable" if tensor._view is None else "a view of a leaf Variable"
             raise RuntimeError(
                 f"{name}: {what} that requires grad is being used in an in-place operation. Work on a copy (.clone()), "
@@ -148,7 +158,7 @@ def rebase(tensor: Tensor, result: Tensor) -> None:
         views.append(link.operator)  # type: ignore[arg-type]
         tensor = parent_of(link)
     if views:
-        scatter = ViewScatter(views[::-1])
+        scatter = ViewScatter(views[::-1], tensor._data)
         scatter.needs = [tensor._requires_grad, result._requires_grad]
         scatter._saved = ()
         changed = wrap(tensor._data)
@@ -207,7 +217,7 @@ def refresh(view: Tensor) -> None:
         link.root = tensor
         if link.rebased == tensor._rebased:
             continue
-        if link.operator is None:
+        if link.why:
             if not mode.enabled:  # its history is not asked for
                 return
             raise RuntimeError(
@@ -215,9 +225,9 @@ def refresh(view: Tensor) -> None:
                 "since; such views cannot follow. Use indexing or narrow instead, with recording on, or .clone() it."
             )
         link.rebased = tensor._rebased
-        if link.operator is not None and link.parent._requires_grad:
+        if link.parent._requires_grad:
             with enable_grad():
-                again = apply(link.operator.again(), link.parent)
+                again = apply(link.operator.again(), link.parent)  # type: ignore[union-attr]
             view._edge, view._requires_grad = again._edge, again._requires_grad
 
 
@@ -230,8 +240,9 @@ class ViewScatter(Operator):
     ∂base: the gradient with that region zeroed;  ∂value: that region of the gradient.
     """
 
-    def __init__(self, views: list[Operator]) -> None:
+    def __init__(self, views: list[Operator], base: Any) -> None:
         self.views = views
+        self.layout = layout_of(base) if any(getattr(v, "by_memory", False) for v in views) else None
 
     def region(self, x: Any) -> Any:
         for view in self.views:
@@ -239,10 +250,13 @@ class ViewScatter(Operator):
         return x
 
     def backward(self, g: Any) -> Any:
+        if self.layout is not None:  # a view by strides looks at the same places only in memory of the same order
+            g = apply(Lay(self.layout), g)
         if isinstance(g, Tensor):
-            base = g.clone()
+            base = g.clone() if self.layout is None else apply(Lay(self.layout), g)
             self.region(base).zero_()
         else:
-            base = namespace(g).array(g)  # a copy, and an array even if g is a NumPy scalar
+            # A copy, and an array even if g is a NumPy scalar.
+            base = namespace(g).array(g) if self.layout is None else lay_out(g, self.layout)
             self.region(base)[...] = 0
         return base, self.region(g)

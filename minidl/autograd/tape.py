@@ -290,7 +290,8 @@ def _origin(array: Any, inputs: Any, arrays: list, outputs: tuple[Tensor, ...], 
             return None if counter is None else (position, counter, counter[0])
     for position, result in enumerate(results):
         if result is array:
-            return -1 - position, outputs[position]._counter, 0
+            counter = outputs[position]._counter
+            return -1 - position, counter, counter[0]
     return None
 
 
@@ -300,7 +301,7 @@ def _look_into(parent: Any, view: Tensor, operator: Operator | None) -> None:
     if mine is its or owner_of(mine) is owner_of(its):
         view._counter = parent._counter
         if not mode.enabled:
-            view._view = View(parent, None, "was made under no_grad")
+            view._view = View(parent, operator, "was made under no_grad")
         elif operator is None:
             view._view = View(parent, None, "is one of several outputs of one operator (unbind, split, chunk)")
         else:
@@ -326,6 +327,11 @@ def sum_to(gradient: Any, shape: tuple[int, ...]) -> Any:
         gradient = gradient.sum(axis=tuple(range(extra)))
     stretched = tuple([i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1])
     return gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
+
+
+def expandable(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether broadcasting can have made shape ``to`` of ``shape``."""
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(reversed(shape), reversed(to)))
 
 
 class Pass:
@@ -402,7 +408,7 @@ class Pass:
         else:
             shape, numpy_dtype = source.outputs[output]
         if gradient.shape != shape:
-            if not operator.broadcasts:
+            if not operator.broadcasts or not expandable(shape, gradient.shape):
                 raise RuntimeError(
                     f"the gradient rule of {operator.name} returned a gradient of shape {tuple(gradient.shape)} for "
                     f"input {position}, whose shape is {shape}"
@@ -452,7 +458,8 @@ class Pass:
             return
         while arrived:
             leaf, gradients = arrived.popitem()
-            add_to_grad(leaf, gradients.pop(), self.create_graph)
+            if leaf._requires_grad:  # it may have been switched off since
+                add_to_grad(leaf, gradients.pop(), self.create_graph)
 
 
 def run_hooks(hooks: dict[int, list], gradients: list, create_graph: bool) -> None:

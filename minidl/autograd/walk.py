@@ -28,7 +28,7 @@ def backward(
         grad_tensors: a gradient for each tensor, of its shape (the vector of a vector-Jacobian product).
         retain_graph: keep what the operators saved, so that backward can pass again (default: ``create_graph``).
         create_graph: record the gradient computation itself, so that it can be differentiated.
-        inputs: add to ``.grad`` of these only.
+        inputs: add to ``.grad`` of these only; those that are no leaves retain theirs from then on.
 
     Raises:
         RuntimeError: a non-scalar without a gradient; a gradient of another shape; nothing that requires grad; a second
@@ -41,6 +41,8 @@ def backward(
         if not targets:
             raise RuntimeError("backward: `inputs` is empty; leave it out to reach every leaf")
         wanted = [_edge_of(t, i, "backward") for i, t in enumerate(targets)]
+        for t in targets:
+            retain_grad(t)  # as PyTorch does; leaves it leaves alone
     make = _makers[-1] if _makers else Pass
     walk = make(
         retain_graph=create_graph if retain_graph is None else retain_graph, create_graph=create_graph, wanted=wanted
@@ -48,8 +50,8 @@ def backward(
     walk.run(roots, gradients)
     if inputs is not None:
         found: Any = walk.wanted
-        for tensor, edge in zip(targets, wanted or ()):
-            if found[edge] is not None:
+        for edge, tensor in dict(zip(wanted or (), targets)).items():  # a target named twice counts once
+            if found[edge] is not None and tensor.is_leaf:
                 add_to_grad(tensor, found[edge], create_graph)
 
 
@@ -81,7 +83,8 @@ def grad(
     for position, (tensor, edge) in enumerate(zip(targets, wanted)):
         gradient = walk.wanted[edge]  # type: ignore[index]
         if gradient is None and materialize_grads:
-            gradient = namespace(tensor._data).zeros(tensor.shape, tensor._data.dtype)
+            gradient = wrap(namespace(tensor._data).zeros(tensor.shape, tensor._data.dtype))
+            gradient.requires_grad = create_graph
         elif gradient is None and not allow_unused:
             raise RuntimeError(
                 f"One of the differentiated Tensors (input {position}, shape {tensor.shape}) appears to not have been "
@@ -192,7 +195,10 @@ def _hooks_of(tensor: Tensor) -> list:
 
 
 def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
-    """Call ``hook(tensor)`` after a backward has added to ``tensor.grad``. RuntimeError unless a leaf."""
+    """Call ``hook(tensor)`` after a backward has added to ``tensor.grad``. RuntimeError unless a leaf that requires
+    grad."""
+    if not tensor.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if not tensor.is_leaf:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
     hooks = tensor.__dict__.setdefault("_after_grad", [])

@@ -12,6 +12,7 @@ from minidl.ops.diagonals import *
 from minidl.ops.einstein import *
 from minidl.ops.elementwise import *
 from minidl.ops.extremes import *
+from minidl.ops.gamma import *
 from minidl.ops.gathering import *
 from minidl.ops.indexing import *
 from minidl.ops.joining import *
@@ -26,4 +27,5 @@ from minidl.ops.scatter_reduction import *
 from minidl.ops.shape import *
 from minidl.ops.sorting import *
 from minidl.ops.statistics import *
+from minidl.ops.strided import *
 from minidl.ops.transcendental import *

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from minidl import dtypes
 from minidl.backends import namespace
@@ -23,7 +26,7 @@ def promote(name: str, *operands: Any, floating: bool = False) -> list[Any]:
         return list(operands) if any(hasattr(x, "dtype") for x in operands) else _from_numbers(name, operands, floating)
     first = tensors[0]._data.dtype
     if first.kind == "f" and all(
-        x._data.dtype == first if isinstance(x, Tensor) else isinstance(x, (int, float)) for x in operands
+        x._data.dtype == first if isinstance(x, Tensor) else type(x) in (float, int, bool) for x in operands
     ):
         return list(operands)
     return _promote(name, operands, floating)
@@ -34,7 +37,7 @@ def _promote(name: str, operands: Sequence[Any], floating: bool) -> list[Any]:
     zero_dim: list[dtypes.dtype] = []
     scalars: list[dtypes.dtype] = []
     for position, x in enumerate(operands):
-        if isinstance(x, Tensor) or hasattr(x, "dtype"):
+        if isinstance(x, Tensor) or (hasattr(x, "dtype") and not _is_number(x)):
             found = x.dtype if isinstance(x, Tensor) else dtypes.from_numpy_dtype(x.dtype)
             (dimensioned if x.ndim else zero_dim).append(found)
         else:
@@ -43,6 +46,11 @@ def _promote(name: str, operands: Sequence[Any], floating: bool) -> list[Any]:
     if floating and not common.is_floating_point:
         common = dtypes.get_default_dtype()
     return [convert(x, common) for x in operands]
+
+
+def _is_number(x: Any) -> bool:
+    """Whether ``x`` is a number, NumPy's included: beside a Tensor it does not decide the type."""
+    return isinstance(x, (numbers.Real, np.bool_))
 
 
 def _from_numbers(name: str, operands: Sequence[Any], floating: bool) -> list[Any]:
@@ -80,12 +88,13 @@ def only_tensors(name: str, **operands: Any) -> None:
 
 
 def refuse_kinds(name: str, kinds: str, *operands: Any) -> None:
-    """RuntimeError for a tensor of a type on which the operator makes no sense (``kinds`` as NumPy names them)."""
+    """NotImplementedError (a RuntimeError) for a tensor of a type on which the operator makes no sense (``kinds`` as
+    NumPy names them)."""
     for x in operands:
         array = raw(x)
         if hasattr(array, "dtype") and array.dtype.kind in kinds:
             what = dtypes.from_numpy_dtype(array.dtype).name
-            raise RuntimeError(f"{name}(): not implemented for {what}; convert first, for example with .float()")
+            raise NotImplementedError(f"{name}(): not implemented for {what}; convert first, for example with .float()")
 
 
 def numpy_dtype(d: Any) -> Any:
@@ -117,6 +126,22 @@ def normalize_dims(dim: Any, ndim: int, name: str) -> tuple[int, ...]:
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"{name}(): a dim appears multiple times in the list of dims {tuple(dim)}")
     return dims if ndim else ()
+
+
+def is_channels_last(x: Any) -> bool:
+    """Whether (N, C, L), (N, C, H, W) or (N, C, D, H, W) lies dense in memory with the channels innermost."""
+    return x.ndim in (3, 4, 5) and x.transpose(0, *range(2, x.ndim), 1).flags.c_contiguous
+
+
+def row_major(x: Any) -> Any:
+    """``x`` in row-major order, copied if need be, so that its result can be viewed as PyTorch's can; pictures with the
+    channels innermost stay as they are, for the sake of speed."""
+    return x if x.flags.c_contiguous or is_channels_last(x) else namespace(x).ascontiguousarray(x)
+
+
+def element(value: Any, numpy_dtype: Any) -> Any:
+    """A Python number as a NumPy scalar of a type; one too large for it wraps around."""
+    return np.asarray(value).astype(numpy_dtype)[()]
 
 
 def ints(sizes: tuple) -> tuple[int, ...]:

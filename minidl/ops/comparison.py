@@ -101,7 +101,7 @@ def _integer(name: str, function: str, doc: str) -> Any:
         return binary(name, Test(function), input, other, refuse="b" if "shift" in name else "")
 
     compute.__name__ = compute.__qualname__ = name
-    compute.__doc__ = f"{doc}, of integers or bools, broadcast. RuntimeError for floating types."
+    compute.__doc__ = f"{doc}, of integers or bools, broadcast. NotImplementedError for floating types."
     return compute
 
 
@@ -118,7 +118,9 @@ def _single(name: str, function: str, doc: str) -> Any:
 def _refuse_floats(name: str, *operands: Any) -> None:
     for x in operands:
         if isinstance(x, float) or (hasattr(x, "dtype") and raw(x).dtype.kind not in "iub"):
-            raise RuntimeError(f"{name}(): not implemented for floating types; convert to integers or bool first")
+            raise NotImplementedError(
+                f"{name}(): not implemented for floating types; convert to integers or bool first"
+            )
 
 
 eq = _pairwise("eq", "equal", "input = other")
@@ -147,10 +149,17 @@ not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 
 def bitwise_not(input: Any) -> Any:
-    """Every bit turned over; logical not for bool."""
+    """Every bit turned over; logical not for bool. NotImplementedError for floating types."""
     only_tensors("bitwise_not", input=input)
     _refuse_floats("bitwise_not", input)
     return apply(Test("invert"), input)
+
+
+def invert(input: Any) -> Any:
+    """``~input``: :func:`bitwise_not`, but TypeError for floating types, as in PyTorch."""
+    if raw(input).dtype.kind not in "iub":
+        raise TypeError(f"~ is only implemented on integer and Boolean-type tensors, not on {input.dtype}")
+    return bitwise_not(input)
 
 
 def isposinf(input: Any) -> Any:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import backends, dtypes
-from minidl.autograd.tape import Operator, apply, owner_of
+from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import convert, normalize_dim, only_tensors
+from minidl.ops.common import convert, only_tensors
 from minidl.tensor import Tensor, raw, wrap
 
-__all__ = ["clone", "fill", "to"]
+__all__ = ["clone", "detach", "fill", "to"]
 
-METHODS = ["clone", "contiguous", "cpu", "cuda", "data_ptr", "detach", "detach_", "is_contiguous", "storage_offset"]
-METHODS += ["stride", "to", "type", "type_as"]
+METHODS = ["clone", "contiguous", "cpu", "cuda", "detach", "to", "type_as"]
 INPLACE = ["copy", "fill", "zero"]
 
 
@@ -128,34 +127,6 @@ def clone(input: Any, *, memory_format: Any = None) -> Any:
     return apply(Clone(), input)
 
 
-def type(input: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """Without ``dtype`` the name of the tensor's type, such as ``"minidl.FloatTensor"``; else ``input`` converted to it
-    (a dtype, or such a name)."""
-    if dtype is None:
-        return f"minidl.{_TENSOR_NAMES[dtypes.from_numpy_dtype(raw(input).dtype).name]}"
-    if isinstance(dtype, str):
-        wanted = dtype.rpartition(".")[2]
-        found = [name for name, tensor_name in _TENSOR_NAMES.items() if tensor_name == wanted]
-        if not found:
-            raise ValueError(f"type: invalid type: {dtype!r}; one of {', '.join(_TENSOR_NAMES.values())}")
-        dtype = dtypes.bfloat16_or_none() if found[0] == "bfloat16" else found[0]
-    return to(input, dtype=dtype)
-
-
-_TENSOR_NAMES = {
-    "float16": "HalfTensor",
-    "bfloat16": "BFloat16Tensor",
-    "float32": "FloatTensor",
-    "float64": "DoubleTensor",
-    "uint8": "ByteTensor",
-    "int8": "CharTensor",
-    "int16": "ShortTensor",
-    "int32": "IntTensor",
-    "int64": "LongTensor",
-    "bool": "BoolTensor",
-}
-
-
 def type_as(input: Any, other: Any) -> Any:
     """``input`` in the element type of ``other``."""
     only_tensors("type_as", other=other)
@@ -165,30 +136,6 @@ def type_as(input: Any, other: Any) -> Any:
 def contiguous(input: Any, *, memory_format: Any = None) -> Any:
     """``input`` itself if its memory is in row-major order, a copy that is otherwise."""
     return input if raw(input).flags.c_contiguous else apply(Contiguous(), input)
-
-
-def is_contiguous(input: Any, *, memory_format: Any = None) -> bool:
-    """Whether the elements lie in memory in row-major order, without gaps."""
-    return raw(input).flags.c_contiguous
-
-
-def stride(input: Any, dim: Any = None) -> Any:
-    """How many elements to go in memory for one step along each dimension (or along ``dim``)."""
-    x = raw(input)
-    strides = tuple(n // x.itemsize for n in x.strides)
-    return strides if dim is None else strides[normalize_dim(dim, x.ndim, "stride")]
-
-
-def data_ptr(input: Any) -> int:
-    """The address of the first element."""
-    x = raw(input)
-    return x.data.ptr if hasattr(x.data, "ptr") else x.ctypes.data
-
-
-def storage_offset(input: Any) -> int:
-    """How many elements into its memory the tensor begins."""
-    x, owner = raw(input), owner_of(raw(input))
-    return (data_ptr(x) - data_ptr(owner)) // x.itemsize if hasattr(owner, "itemsize") else 0
 
 
 class Contiguous(Clone):
@@ -203,14 +150,6 @@ def detach(input: Tensor) -> Tensor:
     result = wrap(input._data)
     result._counter = input._counter
     return result
-
-
-def detach_(input: Tensor) -> Tensor:
-    """Cut this tensor off from what it was computed from. RuntimeError for a view."""
-    if input._view is not None:
-        raise RuntimeError("detach_: Can't detach views in-place. Use detach() instead.")
-    input._edge, input._requires_grad = None, False
-    return input
 
 
 def cpu(input: Any) -> Any:

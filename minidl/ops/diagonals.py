@@ -8,7 +8,7 @@ from minidl import dtypes
 from minidl.autograd.autocast import in_float32
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace, namespace_for
-from minidl.ops.common import normalize_dim, numpy_dtype, only_tensors, refuse_kinds
+from minidl.ops.common import normalize_dim, numpy_dtype, only_tensors, refuse_kinds, row_major
 from minidl.ops.shape import same_access
 from minidl.tensor import raw, wrap
 
@@ -29,7 +29,7 @@ class Triangle(Operator):
         rows, columns = xp.arange(x.shape[-2])[:, None], xp.arange(x.shape[-1])
         offset = columns - rows
         kept = offset <= self.diagonal if self.lower else offset >= self.diagonal
-        return xp.where(kept, x, xp.zeros((), x.dtype))
+        return row_major(xp.where(kept, x, xp.zeros((), x.dtype)))
 
     def backward(self, g: Any) -> Any:
         return apply(self.again(), g)

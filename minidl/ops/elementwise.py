@@ -149,7 +149,7 @@ class Div(Elementwise):
     """y = a / b;  ∂y/∂a = 1/b, ∂y/∂b = -a/b²."""
 
     def forward(self, a: Any, b: Any) -> Any:
-        self.save(a, b)
+        self.save(a if self.needs and self.needs[1] else None, b)
         return a / b
 
     def backward(self, g: Any) -> Any:
@@ -246,7 +246,7 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
         value = int(value)
     if all(raw(x).dtype.kind == "b" for x in (input, tensor1, tensor2)):
         refuse_kinds("addcmul", "b", input)
-    return add(input, mul(tensor1, tensor2), alpha=value)
+    return add(input, mul(tensor1, tensor2), alpha=_as_number(value))
 
 
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
@@ -256,7 +256,12 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
         raise RuntimeError(
             "addcdiv(): Integer division with addcdiv is not supported; convert tensor1 or tensor2 with .float()"
         )
-    return add(input, div(tensor1, tensor2), alpha=value)
+    return add(input, div(tensor1, tensor2), alpha=_as_number(value))
+
+
+def _as_number(value: Any) -> Any:
+    """True and False count as 1 and 0 here, other than in ``add``."""
+    return int(value) if isinstance(value, bool) else value
 
 
 class Lerp(Elementwise):
@@ -265,14 +270,19 @@ class Lerp(Elementwise):
     weight: Any = None  # if it is a number
 
     def forward(self, a: Any, b: Any, w: Any) -> Any:
-        self.save(a, b, w)
+        if self.needs and self.needs[2]:
+            self.save(a, b, w)
+        elif hasattr(w, "dtype"):
+            self.save(None, None, w)
+        else:
+            self.weight = w
         from_b = abs(w) >= 0.5  # from the nearer end, so that w = 1 gives b exactly
         if isinstance(from_b, bool):
             return b - (b - a) * (1 - w) if from_b else a + w * (b - a)
         return namespace(a).where(from_b, b - (b - a) * (1 - w), a + w * (b - a))
 
     def backward(self, g: Any) -> Any:
-        a, b, w = self.saved
+        a, b, w = (0, 0, self.weight) if self.weight is not None else self.saved
         return g * (1 - w), g * w, g * (b - a) if self.needs[2] else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from minidl import ops
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import normalize_dim, only_tensors, refuse_kinds
+from minidl.ops.common import normalize_dim, only_tensors, refuse_kinds, row_major
 from minidl.ops.reductions import Reduction, reduced_dims, widened
 from minidl.tensor import Tensor, raw, wrap
 
@@ -53,7 +53,7 @@ class Pick(Operator):
 
     def forward(self, x: Any) -> Any:
         self.shape = x.shape
-        return namespace(x).take_along_axis(x, self.index, self.dim)
+        return row_major(namespace(x).take_along_axis(x, self.index, self.dim))
 
     def backward(self, g: Any) -> Any:
         return apply(PutBack(self.index, self.dim, self.shape), g)

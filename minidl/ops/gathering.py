@@ -7,7 +7,7 @@ from typing import Any
 from minidl import dtypes, ops
 from minidl.autograd.tape import apply
 from minidl.backends import namespace
-from minidl.ops.common import broadcast_shapes, normalize_dim
+from minidl.ops.common import broadcast_shapes, element, normalize_dim
 from minidl.ops.indexing import Put, Take
 from minidl.ops.shape import expand
 from minidl.tensor import Tensor, raw
@@ -155,7 +155,9 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
         return ops.scatter_reduce(input, dim, index, filled, {"add": "sum", "multiply": "prod"}[reduce])
     if not _is_array(src):
         x, where, _ = along("scatter", input, dim, index)
-        return apply(Put(where, False), x, raw(x).dtype.type(src)).reshape(tuple(input.shape)) if raw(index).size else x
+        if not raw(index).size:
+            return input.clone() if isinstance(input, Tensor) else input
+        return apply(Put(where, False), x, element(src, raw(x).dtype)).reshape(tuple(input.shape))
     return _scatter("scatter", input, dim, index, src, accumulate=False)
 
 
@@ -271,7 +273,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     where = vector_of("index_fill", index, size, dim, IndexError, negative=True)
     where = namespace(where).unique(where % size)  # a slice named twice is filled, and counts in the gradient, once
     x = input if input.ndim else input.reshape((1,))
-    value = value.to(x.dtype) if isinstance(value, Tensor) else raw(x).dtype.type(value)
+    value = value.to(x.dtype) if isinstance(value, Tensor) else element(value, raw(x).dtype)
     result = apply(Put((slice(None),) * dim + (where,), False), x, value)
     return result if input.ndim else result.reshape(())
 

@@ -18,9 +18,8 @@ from minidl import dtypes
 from minidl.autograd.inplace import in_place
 from minidl.autograd.tape import Operator, apply, sum_to
 from minidl.backends import namespace
-from minidl.ops import joining
 from minidl.ops.accumulation import accumulate
-from minidl.ops.common import broadcast_shapes, convert, normalize_dim, only_tensors
+from minidl.ops.common import broadcast_shapes, convert, normalize_dim, only_tensors, row_major
 from minidl.ops.shape import expand
 from minidl.tensor import Tensor, raw, wrap
 
@@ -75,7 +74,7 @@ class Take(Operator):
 
     def forward(self, x: Any) -> Any:
         self.shape = x.shape
-        return x[self.index]
+        return row_major(x[self.index])
 
     def backward(self, g: Any) -> Any:
         return apply(Accumulate(self.index, self.shape), g)
@@ -127,7 +126,7 @@ class MaskedFill(Operator):
 
     def forward(self, x: Any, value: Any) -> Any:
         xp = namespace(x)
-        return xp.where(self.mask, xp.asarray(value).astype(x.dtype), x)
+        return row_major(xp.where(self.mask, xp.asarray(value).astype(x.dtype), x))
 
     def backward(self, g: Any) -> Any:
         return apply(MaskedFill(self.mask), g, 0.0), g * self.mask if self.needs[1] else None
@@ -321,7 +320,9 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
                 f"can't assign a {type(value).__name__} to a tensor of {input.dtype}; use minidl.tensor(...)"
             )
         value = wrap(namespace(input._data).asarray(value).astype(input._data.dtype))
-    basic, advanced = parse(index, input.shape, namespace(input._data))
+    if index is False:
+        return  # as in PyTorch, which does not even look at the value
+    basic, advanced = parse(None if index is True else index, input.shape, namespace(input._data))
     trivial = not any(i is None or isinstance(i, int) or i != slice(None) for i in basic[:-1])
     target = input if trivial else apply(Select(basic), input)
     if advanced is None:
@@ -344,27 +345,6 @@ def _drop_leading_ones(value: Tensor, ndim: int) -> Tensor:
     while value.ndim > ndim and value.shape[0] == 1:
         value = apply(Select((0, ...)), value)
     return value
-
-
-def contains(input: Tensor, element: Any) -> bool:
-    """``element in input``: whether some element equals it (a number or a Tensor, broadcast)."""
-    if not isinstance(element, (Tensor, bool, int, float)):
-        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
-    return bool((input._data == raw(element)).any())
-
-
-def length(input: Tensor) -> int:
-    """``len(input)``: the size of dimension 0."""
-    if not input.ndim:
-        raise TypeError("len() of a 0-d tensor")
-    return input.shape[0]
-
-
-def iterate(input: Tensor) -> Any:
-    """``for row in input``: the slices along dimension 0, views."""
-    if not input.ndim:
-        raise TypeError("iteration over a 0-d tensor")
-    return iter(joining.unbind(input))
 
 
 # ------------------------------------------------------------------------------------------------------------ functions

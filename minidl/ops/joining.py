@@ -9,7 +9,7 @@ from typing import Any
 from minidl import dtypes, ops
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import convert, normalize_dim
+from minidl.ops.common import convert, normalize_dim, row_major
 from minidl.ops.shape import atleast_1d, atleast_2d, atleast_3d
 from minidl.tensor import Tensor, raw
 
@@ -60,7 +60,7 @@ class Cat(Operator):
     def forward(self, *arrays: Any) -> Any:
         ndim = max(x.ndim for x in arrays)
         self.sizes = [x.shape[self.dim] if x.ndim == ndim else None for x in arrays]
-        return namespace(arrays[0]).concatenate([x for x in arrays if x.ndim == ndim], axis=self.dim)
+        return row_major(namespace(arrays[0]).concatenate([x for x in arrays if x.ndim == ndim], axis=self.dim))
 
     def backward(self, g: Any) -> Any:
         start, parts = 0, []
@@ -81,7 +81,7 @@ class Stack(Operator):
 
     def forward(self, *arrays: Any) -> Any:
         self.count = len(arrays)
-        return namespace(arrays[0]).stack(arrays, axis=self.dim)
+        return row_major(namespace(arrays[0]).stack(arrays, axis=self.dim))
 
     def backward(self, g: Any) -> Any:
         return tuple([g[(slice(None),) * self.dim + (i,)] for i in range(self.count)])

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import normalize_dim, normalize_dims
+from minidl.ops.common import normalize_dim, normalize_dims, row_major
 from minidl.ops.gathering import index_select
 from minidl.ops.joining import stack
 from minidl.ops.shape import expand, sizes_of, transpose, unpack
@@ -52,7 +52,7 @@ class Roll(Operator):
         self.shifts, self.dims = shifts, dims
 
     def forward(self, x: Any) -> Any:
-        return namespace(x).roll(x, self.shifts, self.dims)
+        return row_major(namespace(x).roll(x, self.shifts, self.dims))
 
     def backward(self, g: Any) -> Any:
         return apply(Roll(tuple(-s for s in self.shifts), self.dims), g)

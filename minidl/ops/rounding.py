@@ -197,13 +197,16 @@ class Modulus(Operator):
         self.function = function
 
     def forward(self, a: Any, b: Any) -> Any:
-        self.save(a, b)
+        if self.needs and self.needs[1]:
+            self.save(a, b)
         return getattr(namespace(a if hasattr(a, "dtype") else b), self.function)(a, b)
 
     def backward(self, g: Any) -> Any:
+        if not self.needs[1]:
+            return g, None
         a, b = self.saved
         whole = ops.floor_divide if self.function == "remainder" else trunc_divide
-        return g, -g * whole(a, b) if self.needs[1] else None
+        return g, -g * whole(a, b)
 
 
 class CopySign(Operator):
@@ -213,10 +216,13 @@ class CopySign(Operator):
 
     def forward(self, a: Any, b: Any) -> Any:
         y = namespace(a).copysign(a, b)
-        self.save(a, y)
+        if self.needs and self.needs[0]:
+            self.save(a, y)
         return y
 
     def backward(self, g: Any) -> Any:
+        if not self.needs[0]:
+            return None, zero(g)
         a, y = self.saved
         return ops.where(a == 0, 0.0, g * (y / a)), zero(g)
 

@@ -9,7 +9,7 @@ from minidl import dtypes, ops
 from minidl.autograd.autocast import in_float32_on_cuda
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
-from minidl.ops.common import normalize_dim, only_tensors, refuse_kinds
+from minidl.ops.common import normalize_dim, only_tensors, refuse_kinds, row_major
 from minidl.ops.extremes import like
 from minidl.ops.reductions import summable, widened
 from minidl.tensor import Tensor, raw
@@ -45,7 +45,7 @@ class Cumsum(Scan):
     """y[i] = Σ_{j≤i} x[j];  ∂x[j] = Σ_{i≥j} g[i], the same from the other end."""
 
     def forward(self, x: Any) -> Any:
-        return widened(x).cumsum(axis=self.dim).astype(x.dtype)
+        return row_major(widened(x).cumsum(axis=self.dim).astype(x.dtype))
 
     def backward(self, g: Any) -> Any:
         return sum_from_end(g, self.dim)
@@ -65,7 +65,7 @@ class Cumprod(Scan):
     """
 
     def forward(self, x: Any) -> Any:
-        y = widened(x).cumprod(axis=self.dim).astype(x.dtype)
+        y = row_major(widened(x).cumprod(axis=self.dim).astype(x.dtype))
         self.save(x, y)
         return y
 
@@ -116,7 +116,7 @@ class LogCumsumExp(Scan):
     """y[i] = log Σ_{j≤i} eˣ⁽ʲ⁾;  ∂x[j] = Σ_{i≥j} g[i] eˣ⁽ʲ⁾⁻ʸ⁽ⁱ⁾."""
 
     def forward(self, x: Any) -> Any:
-        y = namespace(x).logaddexp.accumulate(widened(x), axis=self.dim).astype(x.dtype)
+        y = row_major(namespace(x).logaddexp.accumulate(widened(x), axis=self.dim).astype(x.dtype))
         self.save(x, y)
         return y
 
@@ -160,7 +160,7 @@ class Gather(Operator):
 
     def forward(self, x: Any) -> Any:
         self.shape = x.shape
-        return namespace(x).take_along_axis(x, self.index, self.dim)
+        return row_major(namespace(x).take_along_axis(x, self.index, self.dim))
 
     def backward(self, g: Any) -> Any:
         return apply(AddTo(self.index, self.dim, self.shape), g)
@@ -199,7 +199,7 @@ def _cumulative(name: str, result: Any, input: Any, dim: int) -> Any:
     new = (x == best) | (x != x)
     places = xp.arange(x.shape[dim]).reshape([-1 if i == dim else 1 for i in range(x.ndim)])
     index = xp.where(new, places, 0)
-    index = xp.maximum.accumulate(index, axis=dim) if x.size else index
+    index = row_major(xp.maximum.accumulate(index, axis=dim) if x.size else index)
     return result(apply(Gather(index, dim), input), like(index, input))
 
 

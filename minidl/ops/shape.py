@@ -6,11 +6,14 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from minidl import dtypes
+from minidl.autograd.inplace import parent_of
 from minidl.autograd.tape import Operator, apply, owner_of, sum_to
 from minidl.backends import namespace
 from minidl.ops.common import broadcast_shapes as common_shape
-from minidl.ops.common import ints, normalize_dim, normalize_dims, only_tensors
+from minidl.ops.common import ints, is_channels_last, normalize_dim, normalize_dims, only_tensors
 from minidl.tensor import Tensor, raw, wrap
 
 __all__ = [
@@ -211,8 +214,8 @@ def reshape_as(input: Any, other: Any) -> Any:
 def view(input: Any, *sizes: Any, size: Any = None, dtype: Any = None) -> Any:
     """``input`` in another shape, never copied: ``view(2, -1)``. RuntimeError where the memory does not allow it.
 
-    The exception are 4-D and 5-D tensors in channels-last memory, which convolutions produce on the CPU: they look
-    row-major to whoever writes ``outputs.view(-1, 3136)`` after a pooling layer, and are copied.
+    The exception are tensors in channels-last memory, which convolutions produce on the CPU, and what looks into them:
+    they look row-major to whoever writes ``outputs.view(-1, 3136)`` after a pooling layer, and are copied.
 
     ``view(dtype)`` reads the same bytes as another element type; the last size changes with the element's size.
     """
@@ -221,7 +224,7 @@ def view(input: Any, *sizes: Any, size: Any = None, dtype: Any = None) -> Any:
     sizes = sizes_of("view", "size", sizes, size)
     x = raw(input)
     result = apply(Reshape(infer_size(sizes, x.size, "view")), input)
-    if x.size > 1 and owner_of(raw(result)) is not owner_of(x) and not is_channels_last(x):
+    if x.size > 1 and owner_of(raw(result)) is not owner_of(x) and not _row_major_but_for_us(input):
         raise RuntimeError(
             f"view: view size is not compatible with input tensor's size and stride: shape {list(x.shape)} with "
             f"strides {[n // x.itemsize for n in x.strides]} cannot be seen as {list(sizes)} without copying (at "
@@ -230,9 +233,19 @@ def view(input: Any, *sizes: Any, size: Any = None, dtype: Any = None) -> Any:
     return result
 
 
-def is_channels_last(x: Any) -> bool:
-    """Whether (N, C, H, W) or (N, C, D, H, W) lies dense in memory with the channels innermost."""
-    return x.ndim in (4, 5) and x.transpose(0, *range(2, x.ndim), 1).flags.c_contiguous
+def _row_major_but_for_us(input: Any) -> bool:
+    """Whether ``input`` lies in memory as it does only because a convolution left the channels innermost: looked at
+    alike, a row-major tensor in the place of its root could be seen in any shape."""
+    views = []
+    while isinstance(input, Tensor) and input._view is not None:
+        views.append(input._view.operator)
+        input = parent_of(input._view)
+    if None in views or not is_channels_last(raw(input)):
+        return False
+    x = np.empty(raw(input).shape, np.uint8)
+    for look in reversed(views):
+        x = look.again().forward(x)
+    return x.flags.c_contiguous
 
 
 def _view_bytes(input: Any, wanted: dtypes.dtype) -> Any:
@@ -248,8 +261,10 @@ def _view_bytes(input: Any, wanted: dtypes.dtype) -> Any:
                 f"view: self.size(-1) must be divisible by {wanted.itemsize // x.itemsize} to view "
                 f"{dtypes.from_numpy_dtype(x.dtype)} as {wanted} (different element sizes), but got {x.shape[-1]}"
             )
-        if x.strides[-1] != x.itemsize:
+        if x.size and x.shape[-1] > 1 and x.strides[-1] != x.itemsize:
             raise RuntimeError(f"view: self.stride(-1) must be 1 to view as {wanted}; use .contiguous() first")
+    if x.ndim and (x.shape[-1] < 2 or not x.size):  # NumPy wants the stride even of a single element to be its size
+        x = namespace(x).lib.stride_tricks.as_strided(x, x.shape, (*x.strides[:-1], x.itemsize))
     result = wrap(x.view(wanted.numpy))
     if isinstance(input, Tensor):
         result._counter = input._counter
@@ -278,6 +293,8 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     sizes = ints((tuple(sizes),))
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
+    if not input.ndim:
+        raise RuntimeError(f"unflatten: dimension specified as {dim} but tensor has no dimensions")
     try:
         sizes = infer_size(sizes, input.shape[dim], "unflatten")
     except RuntimeError:
@@ -380,7 +397,7 @@ def adjoint(input: Any) -> Any:
 def _matrix_transpose(input: Any, name: str) -> Any:
     if input.ndim == 1:
         raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got 1-D tensor.")
-    return transpose(input, -2, -1) if input.ndim else transpose(input, 0, 0)
+    return transpose(input, -2, -1) if input.ndim else input
 
 
 def T(input: Any) -> Any:  # noqa: N802 - PyTorch's name

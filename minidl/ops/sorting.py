@@ -9,7 +9,7 @@ from collections import namedtuple
 from typing import Any
 
 from minidl.backends import namespace
-from minidl.ops.common import as_tensor_or_array, normalize_dim
+from minidl.ops.common import as_tensor_or_array, normalize_dim, row_major
 from minidl.ops.extremes import like, pick, without_dim
 from minidl.ops.reductions import widened
 from minidl.tensor import raw
@@ -43,10 +43,10 @@ def order(x: Any, dim: int, descending: bool = False) -> Any:
         return xp.zeros((), "int64")
     x = widened(x)
     if not descending:
-        return xp.argsort(x, axis=dim, kind="stable")
+        return row_major(xp.argsort(x, axis=dim, kind="stable"))
     # From the far end, so that equals keep their order and nan comes first.
     backwards = xp.argsort(xp.flip(x, dim), axis=dim, kind="stable")
-    return xp.flip(x.shape[dim] - 1 - backwards, dim)
+    return xp.ascontiguousarray(xp.flip(x.shape[dim] - 1 - backwards, dim))
 
 
 def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
@@ -75,7 +75,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
             f"{size} elements"
         )
     index = order(raw(input), dim, largest)
-    index = index[(slice(None),) * dim + (slice(0, k),)] if input.ndim else index
+    index = row_major(index[(slice(None),) * dim + (slice(0, k),)]) if input.ndim else index
     return TopkResult(pick(input, index, dim), like(index, input))
 
 
