@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,41 +39,77 @@ def profile_script(
     end_as(ended)
 
 
-@app.command("race")
+@app.command("race", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 @one_line_errors
 def race_backends(
-    model: Annotated[Path, typer.Argument(help="A Python file with build(), which returns a function of one run.")],
-    names: Annotated[str, typer.Option("--backends", help="Which backends, with commas; all that run here.")] = "",
+    context: typer.Context,
+    script: Annotated[
+        Path,
+        typer.Argument(help="A Python file that calls backward(), or has build(); what follows it is handed on to it."),
+    ],
+    names: Annotated[
+        str, typer.Option("--backends", help="Which backends, with commas; all that run here, not emulated.")
+    ] = "",
+    call: Annotated[int, typer.Option(min=1, help="At which backward() to take the graph.")] = 1,
     emulated: Annotated[bool, typer.Option("--emulated", help="Time emulated backends too.")] = False,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each backend.")] = 5,
     plot: Annotated[Path | None, typer.Option(help="Draw the roofline into this PNG file.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Run one graph on every backend, forward and backward: the answers checked, the times compared, operator by operator."""
+    """Run one graph on every backend, forward and backward: the answers checked, the times compared, operator by operator.
+
+    It is a script's own graph: up to its first backward() the script runs, no further, and its operators then run again.
+
+        minidl race train.py --epochs 1
+
+        minidl race --backends numpy,numba --runs 9 --plot roofline.png train.py
+
+    Options go before the script. A file with build(), which returns a function that computes the loss, is asked for that.
+    """
+    from minidl import backends
     from minidl.bench import plots
     from minidl.inspect import race
 
-    chosen = [name.strip() for name in names.split(",") if name.strip()] or None
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        running = [row.name for row in backends.table() if row.state != "missing"]
+        chosen = [name for name in running if emulated or not backends.emulated(name)]
+        if left := [name for name in running if name not in chosen]:
+            say(f"Emulated here, and left out: {', '.join(left)} (--backends checks them, --emulated times them).")
+    build = _builder(script) or _grapher(script, context.args, call)
     with console.status("Racing…") as status:
-        say = lambda text: status.update(f"{text.capitalize()}…")
-        found = race(_builder(model), chosen, runs, emulated, say=say)
+        found = race(build, chosen, runs, emulated, say=lambda text: status.update(f"{text.capitalize()}…"))
     found.show(console)
     if plot is not None:
         say(f"The roofline is in {plots.draw_race(found, plot)}")
 
 
-def _builder(path: Path) -> Callable[[], Any]:
-    """``build`` out of a Python file (or ``step``, if it has that alone)."""
+def _grapher(script: Path, arguments: list[str], call: int) -> Callable[[], Any]:
+    """What takes a script's graph anew for each kind of device; it prints what it prints once."""
+    from minidl import backends
+    from minidl.inspect.program import Graph, graph_of
+
+    taken: dict[str, Graph] = {}
+
+    def build() -> Any:
+        device = backends.device_type()
+        if device not in taken:
+            with contextlib.redirect_stdout(io.StringIO()) if taken else contextlib.nullcontext():
+                taken[device] = graph_of(script, arguments, call)
+        return taken[device].run
+
+    return build
+
+
+def _builder(path: Path) -> Callable[[], Any] | None:
+    """``build`` out of a Python file, if it defines one."""
+    import ast
     import runpy
 
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r} with a model to race")
+        raise FileNotFoundError(f"there is no script {str(path)!r}")
+    tree = ast.parse(path.read_bytes(), str(path))
+    if not any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body):
+        return None
     sys.path.insert(0, str(path.resolve().parent))
-    names = runpy.run_path(str(path), run_name="minidl_race")
-    found = names.get("build") or names.get("step")
-    if not callable(found):
-        raise ValueError(
-            f"{path} has no build(): define it to make a model and its data, and to return a function of no arguments that "
-            "computes the loss, a Tensor"
-        )
-    return found
+    return runpy.run_path(str(path), run_name="minidl_race")["build"]

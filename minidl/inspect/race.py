@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ from minidl import backends, random
 from minidl.autograd import tape, watch
 from minidl.bench.ceilings import Ceilings, Verdict, judge
 from minidl.bench.ceilings import measure as measure_ceilings
-from minidl.bench.timing import synchronize
+from minidl.bench.timing import PAUSE, Timing, summary, synchronize
 from minidl.inspect import arguments
 from minidl.profiler import profile
 from minidl.tensor import Tensor
@@ -83,15 +84,20 @@ class Leg:
 
 @dataclass
 class Race:
-    """What the race found. ``legs`` has each rule of each backend that was timed; ``errors`` the largest error of each that
-    was checked; ``answers`` the results; ``emulated`` the backends that were only checked."""
+    """What the race found. ``legs`` has each rule of each backend that was timed; ``times`` of a run, by backend; ``errors``
+    the largest error of each that was checked; ``answers`` the results; ``emulated`` the backends that were only checked."""
 
     legs: list[Leg] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    times: dict[str, Timing] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
     answers: dict[str, float] = field(default_factory=dict)
     emulated: list[str] = field(default_factory=list)
     ceilings: dict[str, Ceilings] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of a run, the median, by backend."""
+        return {name: timing.seconds for name, timing in self.times.items()}
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -106,6 +112,8 @@ class Race:
         console.print(self._summary())
         if self.legs:
             print_wide(console, self._operators(), 140)
+            if any("→" in leg.ran for leg in self.legs):
+                console.print("a → b: backend a has no kernel of its own for the operator, and b's ran.")
             console.print(
                 "The share is of this machine's lower ceiling, a copy's bandwidth or a matrix product's rate:"
             )
@@ -127,34 +135,43 @@ class Race:
             table.add_column(column, justify="right")
         first = next(iter(self.seconds.values()), None)
         for name, error in self.errors.items():
-            seconds = self.seconds.get(name)
-            times = (f"{seconds * 1e3:.4g} ms", f"{seconds / first:.2f}") if seconds and first else ("checked only", "")
+            timing = self.times.get(name)
+            times = ("checked only", "")
+            if timing is not None and first:
+                times = f"{timing.seconds * 1e3:.4g} ± {timing.spread * 1e3:.2g} ms", f"{timing.seconds / first:.2f}"
             table.add_row(name, *times, f"{self.answers[name]:.7g}", f"{error:.1e}")
         return table
+
+    @staticmethod
+    def _row(leg: Leg) -> dict[str, str]:
+        return {
+            "operator": leg.operator,
+            "phase": leg.phase,
+            "ran": leg.ran,
+            "calls": str(leg.calls),
+            "µs": f"{leg.seconds * 1e6:.3g}",
+            "launches": str(leg.launches or ""),
+            "moves": str(leg.transfers or ""),
+            "MFLOP": f"{leg.flops / 1e6:.3g}",
+            "MB": f"{leg.nbytes / 1e6:.3g}",
+            "FLOP/byte": f"{leg.intensity:.2g}",
+            "error": "-" if leg.error is None else f"{leg.error:.0e}",
+            "bound by": "" if leg.verdict is None else f"{leg.verdict.bound}, {leg.verdict.share:.0%}",
+        }
 
     def _operators(self) -> Any:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title="Operators", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for column in ("operator", "phase", "ran"):
-            table.add_column(column, no_wrap=True)
-        for column in ("calls", "µs", "launches", "moves", "MFLOP", "MB", "FLOP/byte", "error"):
-            table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("bound by", no_wrap=True)
-        for leg in self.legs:
-            error = "-" if leg.error is None else f"{leg.error:.0e}"
-            bound = "" if leg.verdict is None else f"{leg.verdict.bound}, {leg.verdict.share:.0%}"
-            table.add_row(
-                *(leg.operator, leg.phase, leg.ran, str(leg.calls), f"{leg.seconds * 1e6:.3g}"),
-                *(
-                    str(leg.launches or ""),
-                    str(leg.transfers or ""),
-                    f"{leg.flops / 1e6:.3g}",
-                    f"{leg.nbytes / 1e6:.3g}",
-                ),
-                *(f"{leg.intensity:.2g}", error, bound),
-            )
+        table = Table(title="Operators, all their calls in a run together", title_justify="left", box=SIMPLE_HEAD)
+        table.padding = (0, 1, 0, 0)
+        rows = [self._row(leg) for leg in self.legs]
+        names = [name for name in rows[0] if any(row[name] for row in rows)]  # launches and moves: on a GPU alone
+        for name in names:
+            words = name in ("operator", "phase", "ran", "bound by")
+            table.add_column(name, justify="left" if words else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(row[name] for name in names))
         return table
 
 
@@ -198,14 +215,17 @@ def race(
     clean: dict[str, list[float]] = {name: [] for name in timed}
     for number in range(runs):
         say(f"racing {', '.join(timed)}: run {number + 1} of {runs}")
-        for name in timed:  # in turn, so that what disturbs the machine disturbs all
+        turn = number % max(len(timed), 1)
+        for name in timed[turn:] + timed[:turn]:  # in turn, so that what disturbs the machine disturbs all
+            time.sleep(PAUSE)
             with backends.use_backend(name):
+                steps[name]()  # not timed: it pushes what the one before left out of the caches
                 clean[name].append(_seconds(steps[name]))
                 with profile(record_shapes=False) as prof:
                     steps[name]()
             recorded[name].append(prof)
     for name in timed:
-        found.seconds[name] = statistics.median(clean[name])
+        found.times[name] = summary(clean[name])
         found.legs += _legs(name, recorded[name], checks[name], found.ceilings[backends.device_type(name)])
     order = {key: i for i, key in enumerate(dict.fromkeys((leg.operator, leg.phase) for leg in found.legs))}
     found.legs.sort(key=lambda leg: (order[leg.operator, leg.phase], timed.index(leg.backend)))
@@ -235,8 +255,6 @@ def _step(fn: Callable[[], Any], seed: int) -> Callable[[], float]:
 
 
 def _seconds(step: Callable[[], float]) -> float:
-    import time
-
     began = time.perf_counter()
     step()
     synchronize()

@@ -140,8 +140,54 @@ def test_the_command(tmp_path):
     assert code == 0, text
     assert "Softmax" in text
     assert matplotlib.image.imread(plot)[..., :3].std() > 0.02
-    assert "no file" in invoke("race", tmp_path / "nothing.py")[1]
+    assert "there is no script" in invoke("race", tmp_path / "nothing.py")[1]
     path.write_text("x = 1")
     code, text = invoke("race", path)
     assert code == 1
-    assert "has no build()" in text
+    assert "called backward() never, so there is no graph" in text
+
+
+SCRIPT = """
+import sys
+import minidl
+from minidl import nn
+
+minidl.manual_seed(0)
+print("begins", sys.argv[1:])
+model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 1))
+for epoch in range(3):
+    model(minidl.randn(16, 4)).square().mean().backward()
+    print("epoch", epoch)
+"""
+
+
+def test_the_command_takes_a_plain_script(tmp_path, monkeypatch):
+    path = tmp_path / "train.py"
+    path.write_text(SCRIPT)
+    code, text = invoke("race", "--backends", "numpy,numba", "--runs", 2, path, "--fast")
+    assert code == 0, text
+    assert text.count("begins ['--fast']") == 1
+    assert "epoch" not in text
+    assert "Linear" in text
+    assert "Dropout" in text
+    assert "numba" in text
+    code, text = invoke("race", "--backends", "numpy", "--runs", 1, "--call", 3, path)
+    assert code == 0, text
+    assert "epoch 1" in text
+    assert "epoch 2" not in text
+    monkeypatch.setattr(backends, "emulated", lambda name: name == "triton")
+    assert "Emulated here, and left out: triton" in invoke("race", "--runs", 1, path)[1]
+    help = invoke("race", "--help")[1]
+    assert "minidl race train.py --epochs 1" in help
+
+
+def test_candidates_take_turns_and_none_goes_first_always(monkeypatch):
+    order, slept = [], []
+    module = sys.modules["minidl.inspect.race"]
+    monkeypatch.setattr(module, "_seconds", lambda step: order.append(backends.get_backend()) or float(len(order)))
+    monkeypatch.setattr(module.time, "sleep", slept.append)
+    found = race_function(build, ["numpy", "numba"], runs=4)
+    assert order == ["numpy", "numba", "numba", "numpy"] * 2
+    assert len(slept) == 8
+    assert found.seconds == {"numpy": 4.5, "numba": 4.5}  # medians of 1, 4, 5, 8 and of 2, 3, 6, 7
+    assert [found.times[name].spread for name in ("numpy", "numba")] == [1.25, 1.75]  # half between the quartiles
