@@ -69,3 +69,8 @@ def polygamma(n: int, input: Any) -> Any:
     if n < 0:
         raise RuntimeError(f"polygamma(n, x) does not support negative n, got {n}")
     return unary("polygamma", Polygamma(n), input)
+
+
+def erfinv(input: Any) -> Any:
+    """The y with erf(y) = x of each element; ±∞ at ±1, nan beyond."""
+    return unary("erfinv", ErfInv(), input)
