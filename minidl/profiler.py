@@ -8,6 +8,9 @@
 
 PyTorch's names. It hangs on the tape's and the backends' hooks, which cost nothing while nobody profiles. On a GPU each
 operator is waited for, so that its time is its own; what would overlap does not, then.
+
+First calls load and compile what they run. What the first call of a kind took beyond the later ones (:func:`warm_ups`) is
+told apart, as warm-up, and is not in the times of the operators.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -135,14 +139,22 @@ class profile:
         """The events of each name and phase taken together; with ``by_line``, of each calling line.
 
         Kernels that an operator called count as that operator's; those called by nobody, such as an optimiser's, stand by
-        themselves.
+        themselves. Warm-up is in no time but its own.
         """
         groups: dict[tuple, Average] = {}
+        warm = warm_ups(self.events)
+        within = dict.fromkeys(map(id, self.events), 0.0)  # of an event and of all that ran in it
+        for event in self.events:
+            above: Event | None = event
+            while id(event) in warm and above is not None:
+                within[id(above)] += warm[id(event)]
+                above = above.parent
         for event in self.events:
             if event.phase == "kernel" and event.parent is not None and event.parent.phase != "block":
                 continue
             key = (event.name, event.phase, event.line if by_line else "")
-            groups.setdefault(key, Average(event.name, event.phase)).add(event)
+            average = groups.setdefault(key, Average(event.name, event.phase))
+            average.add(event, warm.get(id(event), 0.0), within[id(event)])
         return Averages(list(groups.values()), self.seconds)
 
     def export_chrome_trace(self, path: str | os.PathLike) -> None:
@@ -162,6 +174,26 @@ class profile:
         ]
         with atomic_write(path, "w", encoding="utf-8") as file:
             json.dump({"traceEvents": events, "displayTimeUnit": "ms"}, file)
+
+
+def warm_ups(events: list[Event]) -> dict[int, float]:
+    """The seconds that first calls spent on loading and compiling, by the identity of the event.
+
+    Events are of one kind if they have the same name, phase, bytes and operations. A first call that took more than twice
+    the median of the later ones was a warm-up, by the difference; of what ran once nothing can be told.
+    """
+    kinds: dict[tuple, list[Event]] = {}
+    for event in sorted(events, key=lambda event: event.began):
+        kernel_within = event.phase == "kernel" and event.parent is not None and event.parent.phase != "block"
+        if event.phase != "block" and not kernel_within:  # whose time is its operator's
+            kinds.setdefault((event.name, event.phase, event.nbytes, event.flops), []).append(event)
+    found = {}
+    for first, *later in kinds.values():
+        usual = statistics.median(event.seconds - event.inside for event in later) if later else float("inf")
+        beyond = first.seconds - first.inside - usual
+        if beyond > usual:
+            found[id(first)] = beyond
+    return found
 
 
 class _Watched:
@@ -246,22 +278,26 @@ def _arrays(values: Any) -> Iterator[Any]:
 
 @dataclass
 class Average:
-    """The events of one kind: seconds with and without what they called, bytes, calls, and where most time was spent."""
+    """The events of one kind: seconds with and without what they called, bytes, calls, and where most time was spent;
+    ``warm_up`` is what the first calls took beyond the others, which is in neither of the times."""
 
     name: str
     phase: str
     calls: int = 0
     total: float = 0.0
     own: float = 0.0
+    warm_up: float = 0.0
     nbytes: int = 0
     flops: int = 0
     implementations: dict[str, int] = field(default_factory=dict)
     lines: dict[str, float] = field(default_factory=dict)
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event, warm_up: float = 0.0, within: float = 0.0) -> None:
+        """Count an event, whose warm-up is told, and that of all that ran in it."""
         self.calls += 1
-        self.total += event.seconds
-        self.own += event.seconds - event.inside
+        self.total += event.seconds - within
+        self.own += event.seconds - event.inside - warm_up
+        self.warm_up += warm_up
         self.nbytes += event.nbytes
         self.flops += event.flops
         if event.implementation:
@@ -304,17 +340,25 @@ class Averages(list):
         from rich.table import Table
 
         work = sum(row.own for row in self if row.phase != "block")
+        warm = sum(row.warm_up for row in self)
         share = f"{work / self.seconds:.0%} of it in operators" if self.seconds else "nothing ran"
+        if warm:
+            share += (
+                f", {warm / self.seconds:.0%} in warm-up (first calls load and compile), which is not in their times"
+        if any(row.calls == 1 and row.own > work / 10 for row in self):
+            share += "; of what ran once, warm-up cannot be told apart"
+            )
         table = Table(title=f"{self.seconds * 1e3:.4g} ms, {share}", title_justify="left")
         for column in ("operator", "phase"):
             table.add_column(column, no_wrap=True)
-        for column in ("calls", "total ms", "self ms", "self %", "MB", "GB/s"):
+        for column in ("calls", "total ms", "self ms", "self %", "warm-up ms", "MB", "GB/s"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("ran")
         table.add_column("called at (most time)", overflow="fold")
         for row in self.sorted(sort_by)[:row_limit]:
             rate = row.nbytes / row.total / 1e9 if row.total else 0
             numbers = (f"{row.total * 1e3:.3g}", f"{row.own * 1e3:.3g}", f"{row.own / max(work, 1e-12):.0%}")
+            numbers += (f"{row.warm_up * 1e3:.3g}" if row.warm_up else "",)
             ran = ", ".join(row.implementations)
             where = os.path.relpath(row.line) if row.line.startswith(os.getcwd() + os.sep) else row.line
             table.add_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -184,3 +185,46 @@ def test_scripts_that_end_early(script, tmp_path):
     assert "backward" in text  # what ran before is shown
     assert "no script" in invoke("profile", tmp_path / "nothing.py")[1]
     assert "--sort knows" in invoke("profile", "--sort", "colour", script())[1]
+
+
+def test_warm_up_is_told_apart():
+    prof = profiler.profile()
+    prof.seconds = 20.0
+    block = profiler.Event("step", "block", 0.0, 9.5)
+    outer = profiler.Event("Outer", "forward", 0.0, 9.0, inside=8.0, nbytes=4, parent=block)
+    first = [profiler.Event("Exp", "forward", 0.5, 8.0, nbytes=8, parent=outer)]
+    later = [profiler.Event("Exp", "forward", 10.0 + i, seconds, nbytes=8) for i, seconds in enumerate((1.0, 0.5, 1.5))]
+    others = [
+        profiler.Event("Exp", "forward", 15.0, 3.0, nbytes=80),  # of another size, once: nothing can be told
+        profiler.Event("Log", "forward", 16.0, 1.9),
+        profiler.Event("Log", "forward", 17.0, 1.0),  # not twice as long
+    ]
+    prof.events = [*first, outer, block, *later, *others]
+    rows = {row.name: row for row in prof.key_averages()}
+    assert rows["Exp"].calls == 5
+    assert rows["Exp"].warm_up == 7.0
+    assert rows["Exp"].total == rows["Exp"].own == 1.0 + 3.0 + 3.0
+    assert (rows["Outer"].total, rows["Outer"].own, rows["Outer"].warm_up) == (2.0, 1.0, 0.0)
+    assert rows["step"].total == 2.5
+    assert (rows["Log"].total, rows["Log"].warm_up) == (2.9, 0.0)
+    text = prof.key_averages().table()
+    assert "35% in warm-up (first calls load and compile), which is not in their times" in text
+    assert "of what ran once" in text  # Outer
+
+
+def test_a_slow_first_call_does_not_make_an_operator_slow():
+    class Compiled(tape.Operator):
+        """y = x, after a while at first."""
+
+        ready = False
+
+        def forward(self, x):
+            if not Compiled.ready:
+                time.sleep(0.5)
+                Compiled.ready = True
+            return x * 1
+
+    _, rows = profiled(lambda: [tape.apply(Compiled(), minidl.ones(2)) for _ in range(9)])
+    row = rows["Compiled", "forward"]
+    assert row.warm_up >= 0.4
+    assert row.total < 0.4
