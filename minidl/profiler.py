@@ -345,9 +345,9 @@ class Averages(list):
         if warm:
             share += (
                 f", {warm / self.seconds:.0%} in warm-up (first calls load and compile), which is not in their times"
+            )
         if any(row.calls == 1 and row.own > work / 10 for row in self):
             share += "; of what ran once, warm-up cannot be told apart"
-            )
         table = Table(title=f"{self.seconds * 1e3:.4g} ms, {share}", title_justify="left")
         for column in ("operator", "phase"):
             table.add_column(column, no_wrap=True)
