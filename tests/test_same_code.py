@@ -1,10 +1,12 @@
 """The same lines run in minidl and in PyTorch: the same values, types, places on the tape, versions and refusals.
 
-``L`` is the library, ``T`` its ``tensor``. A snippet ends at its first error, whose class must be the same.
+``L`` is the library, ``T`` its ``tensor``, ``D`` its data loading. A snippet ends at its first error, whose class must
+be the same.
 """
 
 from __future__ import annotations
 
+import collections
 import copy
 import math
 import pickle
@@ -13,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.utils.data
 
 import minidl
+import minidl.data
 import minidl.utils.checkpoint
 
 
@@ -24,7 +28,8 @@ class Outcome:
     def __init__(self, library: Any, code: str) -> None:
         self.log: list = []
         self.names: dict[str, Any] = {"L": library, "T": library.tensor, "np": np, "math": math}
-        self.names |= {"copy": copy, "pickle": pickle, "log": self.log}
+        self.names |= {"copy": copy, "pickle": pickle, "collections": collections, "log": self.log}
+        self.names["D"] = torch.utils.data if library is torch else minidl.data
         given = set(self.names)
         self.error: Exception | None = None
         try:
@@ -230,6 +235,23 @@ T([1.0, 2.0]).as_strided((2, 2), (0, 0))
 T([], dtype=L.float64).view(L.float32)
 T([[1.0, 2.0], [3.0, 4.0]])[:, :1].contiguous().view(L.int16)
 L.zeros(3).register_post_accumulate_grad_hook(print)
+D.default_collate([collections.defaultdict(int, a=1), collections.defaultdict(int, a=2)])["b"]
+D.default_collate([(T([1]), "a", {"x": 1.5}), (T([2]), "b", {"x": 2.5})])
+D.default_collate([T([1.0], requires_grad=True), T([2.0])])
+next(iter(D.DataLoader([T([1.0], requires_grad=True)])))
+D.TensorDataset(T([1, 2]), T([3]))
+D.ConcatDataset([])
+D.ConcatDataset([[1, 2], [3]])[-4]
+D.ConcatDataset([[1, 2], [3]])[3]
+list(D.ConcatDataset([[1, 2], [3]]))
+list(D.ChainDataset([[1]]))
+list(D.WeightedRandomSampler([0.0, 0.0], 2))
+list(D.WeightedRandomSampler([0.5, 0.5], 3, replacement=False))
+D.DataLoader([1, 2], multiprocessing_context="fork")
+D.DataLoader([1, 2], multiprocessing_context="wrong", num_workers=1)
+setattr(D.DataLoader([1, 2]), "batch_size", 2)
+setattr(D.DataLoader([1, 2]), "sampler", [1])
+setattr(D.DataLoader([1, 2]), "num_workers", 2)
 """.strip().splitlines()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import minidl
-from minidl.autograd.grad_mode import no_grad
 from minidl.tensor import Tensor, wrap
 
 
@@ -71,13 +71,16 @@ def _stack(tensors: Sequence[Tensor]) -> Tensor:
             f"stack expects each tensor to be equal size, but a batch has samples of shapes {sorted(shapes)}; "
             "crop or pad them in the data set's transform, or give the DataLoader a collate_fn"
         )
-    with no_grad():
-        return minidl.stack(list(tensors))
+    return minidl.stack(list(tensors))
 
 
 def _rebuilt(like: Any, values: Any) -> Any:
-    """``values`` in the container type of ``like``, or as they are where it cannot be built from them."""
+    """``values`` in a container like ``like``, or as they are where there can be none."""
     try:
+        if isinstance(like, MutableMapping):  # a copy keeps what else there is, such as a default
+            container = copy.copy(like)
+            container.update(values)
+            return container
         return type(like)(values)
     except TypeError:
         return values

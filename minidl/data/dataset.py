@@ -45,7 +45,10 @@ class IterableDataset(Dataset):
 
 
 class TensorDataset(Dataset):
-    """Sample i is ``(tensors[0][i], tensors[1][i], …)``. ValueError if the tensors differ in their first size."""
+    """Sample i is ``(tensors[0][i], tensors[1][i], …)``.
+
+    AssertionError, as in PyTorch, if the tensors differ in their first size.
+    """
 
     def __init__(self, *tensors: Tensor) -> None:
         if not tensors:
@@ -56,7 +59,7 @@ class TensorDataset(Dataset):
         sizes = [tensor.shape[0] if tensor.ndim else None for tensor in tensors]
         if None in sizes or len(set(sizes)) > 1:
             shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-            raise ValueError(
+            raise AssertionError(
                 f"Size mismatch between tensors: the first sizes must be equal, but the shapes are {shapes}"
             )
         self.tensors = tensors
@@ -101,19 +104,20 @@ class Subset(Dataset):
 
 
 class ConcatDataset(Dataset):
-    """Data sets one after the other."""
+    """Data sets one after the other. AssertionError, as in PyTorch, if there is none, or one that is iterable."""
 
     def __init__(self, datasets: Iterable[Dataset]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
-            raise ValueError("datasets should not be an empty iterable")
+            raise AssertionError("datasets should not be an empty iterable")
         if any(isinstance(d, IterableDataset) for d in self.datasets):
-            raise ValueError("ConcatDataset does not support IterableDataset; use ChainDataset")
+            raise AssertionError("ConcatDataset does not support IterableDataset; use ChainDataset")
         self.cumulative_sizes = list(accumulate(len(d) for d in self.datasets))  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for a ConcatDataset of {len(self)} samples")
+            refusal = ValueError if index < 0 else IndexError  # as in PyTorch; the second ends an iteration
+            raise refusal(f"index {index} is out of range for a ConcatDataset of {len(self)} samples")
         index %= len(self)
         which = bisect.bisect_right(self.cumulative_sizes, index)
         before = self.cumulative_sizes[which - 1] if which else 0
@@ -132,7 +136,7 @@ class ChainDataset(IterableDataset):
     def __iter__(self) -> Iterator:
         for dataset in self.datasets:
             if not isinstance(dataset, IterableDataset):
-                raise TypeError(f"ChainDataset only supports IterableDataset, not {type(dataset).__name__}")
+                raise AssertionError(f"ChainDataset only supports IterableDataset, not {type(dataset).__name__}")
             yield from dataset
 
     def __len__(self) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from minidl import random
-from minidl.autograd.grad_mode import no_grad
 from minidl.data.collate import default_collate, default_convert
 from minidl.data.dataset import IterableDataset, Subset
 from minidl.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from minidl.data.workers import END, Workers
+
+_FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
 
 class DataLoader:
@@ -82,6 +84,16 @@ class DataLoader:
     ) -> None:
         if self.num_workers < 0:
             raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
+        if (start := self.multiprocessing_context) is not None:
+            if not self.num_workers:
+                raise ValueError(
+                    "multiprocessing_context can only be used with multi-process loading (num_workers > 0)"
+                )
+            if isinstance(start, str) and start not in multiprocessing.get_all_start_methods():
+                raise ValueError(
+                    "multiprocessing_context option should specify a valid start method in "
+                    f"{multiprocessing.get_all_start_methods()}, but got {start!r}"
+                )
         if self.timeout < 0:
             raise ValueError("timeout option should be non-negative")
         if not self.num_workers and ahead is not None:
@@ -100,6 +112,11 @@ class DataLoader:
             raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
         if self._iterable and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError("DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and "_workers" in self.__dict__:
+            raise ValueError(f"{name} attribute should not be set after DataLoader is initialized; make another one")
+        super().__setattr__(name, value)
 
     def __len__(self) -> int:
         if self._iterable:
@@ -144,15 +161,14 @@ class Fetcher:
         self.take = _take(loader.dataset) if loader.collate_fn is default_collate and self.batches else None
 
     def __call__(self, indices: Any) -> Any:
-        with no_grad():
-            if self.iterator is not None:
-                return self._next()
-            if not self.batches:
-                return self.collate(self.dataset[indices])
-            if self.take is not None:
-                return self.take(indices)
-            many = getattr(self.dataset, "__getitems__", None)
-            return self.collate(many(indices) if many is not None else [self.dataset[i] for i in indices])
+        if self.iterator is not None:
+            return self._next()
+        if not self.batches:
+            return self.collate(self.dataset[indices])
+        if self.take is not None:
+            return self.take(indices)
+        many = getattr(self.dataset, "__getitems__", None)
+        return self.collate(many(indices) if many is not None else [self.dataset[i] for i in indices])
 
     def _next(self) -> Any:
         assert self.iterator is not None

@@ -100,9 +100,9 @@ class WeightedRandomSampler(Sampler):
         if self.weights.ndim != 1:
             raise ValueError(f"weights should be a 1d sequence but given weights have shape {self.weights.shape}")
         if not (np.isfinite(self.weights).all() and (self.weights >= 0).all() and self.weights.sum() > 0):
-            raise ValueError("weights must be finite, none negative, and not all zero")
+            raise RuntimeError("invalid multinomial distribution: weights must be finite, none negative, not all zero")
         if not replacement and num_samples > np.count_nonzero(self.weights):
-            raise ValueError(
+            raise RuntimeError(
                 f"cannot draw num_samples={num_samples} without replacement from "
                 f"{np.count_nonzero(self.weights)} indices of non-zero weight"
             )
