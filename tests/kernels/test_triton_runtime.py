@@ -14,6 +14,7 @@ from minidl_kernels.triton_runtime import launch, next_power_of_2, warps
 
 import triton  # isort: skip
 import triton.language as tl  # isort: skip
+from triton.runtime.interpreter import InterpreterBuilder  # isort: skip
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 pytestmark = pytest.mark.skipif(gpu_is_available(), reason="NumPy arrays are for the interpreter")
@@ -43,6 +44,12 @@ def multiplied(a, b, c, N: tl.constexpr):
     at = i[:, None] * N + i[None, :]
     product = tl.dot(tl.load(a + at), tl.load(b + at), input_precision="ieee")
     tl.store(c + at, product.to(c.dtype.element_ty))
+
+
+@triton.jit
+def summed(x, y, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(y + at, tl.load(x + at) + tl.load(y + at))
 
 
 def test_numpy_arrays_go_in_and_results_come_back():
@@ -80,6 +87,28 @@ def test_bfloat16_is_rounded_to_nearest_even():
     expected = values.astype(BFLOAT16)
     np.testing.assert_array_equal(narrow(values).view(BFLOAT16).astype(np.float32), expected.astype(np.float32))
     np.testing.assert_array_equal(widen(expected.view(np.uint16)), expected.astype(np.float32))
+
+
+def test_whole_numbers_are_added_once_and_wrap_round(monkeypatch):
+    called = []
+    add = InterpreterBuilder.binary_op
+    monkeypatch.setattr(InterpreterBuilder, "binary_op", lambda *a: called.append(a[3]) or add(*a))
+    x, y = np.full(4, 2**31 - 1, np.int32), np.arange(4, dtype=np.int32)
+    launch(summed, (1,), x, y, BLOCK=4)
+    assert y.tolist() == [2**31 - 1, -(2**31), 1 - 2**31, 2 - 2**31]
+    assert called == [np.add]
+
+
+def test_shapes_are_shared_and_each_tensor_keeps_its_own_type():
+    first, second = (tl.core.block_type(t, [4, 8]) for t in (tl.float32, tl.int32))
+    assert (first.element_ty, second.element_ty, first.numel) == (tl.float32, tl.int32, 32)
+    assert first != second
+    assert first == tl.core.block_type(tl.float32, [tl.constexpr(4), tl.constexpr(8)])
+    assert first != tl.core.block_type(tl.float32, [8, 4])
+    assert tl.core.block_type(tl.pointer_type(tl.float32), [4, 8]).element_ty == tl.pointer_type(tl.float32)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="power of 2"):
+            tl.core.block_type(tl.float32, [3])
 
 
 def test_sizes():
