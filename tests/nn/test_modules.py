@@ -46,6 +46,12 @@ LAYERS = [
     ("AdaptiveAvgPool2d", ((3, 2),), {}, [floats(2, 3, 7, 5)]),
     ("AdaptiveMaxPool1d", (3,), {}, [floats(2, 3, 7)]),
     ("AdaptiveMaxPool2d", (2,), {}, [floats(2, 3, 7, 5)]),
+    ("AdaptiveAvgPool3d", (2,), {}, [floats(2, 3, 4, 3, 5)]),
+    ("AdaptiveMaxPool3d", ((2, 1, None),), {}, [floats(2, 3, 4, 3, 5)]),
+    ("MaxUnpool1d", (2,), {}, [floats(1, 2, 2), np.array([[[0, 3], [1, 2]]])]),
+    ("MaxUnpool2d", (2,), {"stride": 1}, [floats(1, 1, 2, 1), np.array([[[[1], [5]]]])]),
+    ("MaxUnpool3d", ((2, 1, 1),), {"padding": (1, 0, 0)}, [floats(1, 1, 3, 1, 1), np.array([[[[[1]], [[3]], [[0]]]]])]),
+    ("BatchNorm1d", (3,), {}, [floats(0, 3)]),
     ("BatchNorm1d", (3,), {}, [floats(4, 3)]),
     ("BatchNorm1d", (3,), {"momentum": None}, [floats(4, 3, 5)]),
     ("BatchNorm2d", (3,), {"eps": 1e-3, "momentum": 0.3}, [floats(2, 3, 4, 5)]),
@@ -241,6 +247,7 @@ WRONG = {
     "dropout": ("Dropout", (1.5,), {}, ValueError, "between 0 and 1"),
     "group norm": ("GroupNorm", (3, 4), {}, ValueError, "divisible"),
     "bilinear": ("Bilinear", (0, 3, 2), {}, ValueError, "must be > 0"),
+    "huber": ("HuberLoss", ("mean", 1j), {}, TypeError, "delta must be a float or int"),
     "multi margin": ("MultiMarginLoss", (3,), {}, ValueError, "only p == 1 and p == 2"),
     "embedding padding": ("Embedding", (3, 2, 5), {}, AssertionError, "padding_idx"),
 }
@@ -255,7 +262,15 @@ def test_wrong_settings_are_refused_as_pytorch_does(name, arguments, keywords, k
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("BatchNorm1d", (2, 3, 4, 5)), ("BatchNorm2d", (2, 3)), ("InstanceNorm1d", (3,))]
+    ("name", "shape"),
+    [
+        ("BatchNorm1d", (2, 3, 4, 5)),
+        ("BatchNorm2d", (2, 3)),
+        ("InstanceNorm1d", (3,)),
+        ("CircularPad1d", (2, 3, 4, 5)),
+        ("CircularPad2d", (4, 4)),
+        ("CircularPad3d", (4, 4, 4)),
+    ],
 )
 def test_inputs_of_the_wrong_rank_are_refused(name, shape):
     with pytest.raises(ValueError, match="expected"):
@@ -281,3 +296,33 @@ def test_embeddings_from_a_table():
     assert not layer.weight.requires_grad
     assert layer(minidl.tensor([4])).tolist() == [table[4].tolist()]
     assert nn.Embedding.from_pretrained(table, freeze=False).weight.requires_grad
+
+
+def test_what_resampling_leaves_of_too_little():
+    x = floats(1, 2, 3)
+    for library in (torch, minidl):
+        resize = library.nn.functional.interpolate
+        assert tuple(resize(library.tensor(x), scale_factor=0.3, mode="area").shape) == (1, 2, 0)
+    wide = floats(2, 1, 9, 7)  # a factor that leaves the size changes nothing, whatever the filter
+    for mode in ("bilinear", "bicubic", "lanczos"):
+        y = minidl.nn.functional.interpolate(minidl.tensor(wide), scale_factor=1.1, mode=mode, antialias=True)
+        np.testing.assert_array_equal(y.numpy(), wide)
+
+
+WRONG_RECURRENT = [
+    ((0, 5), {}, ValueError, "input_size must be greater than zero"),
+    ((-1, 5), {}, ValueError, "input_size must be greater than zero"),
+    ((3.0, 5), {}, TypeError, "input_size should be of type int, got: float"),
+    ((3, 0), {}, ValueError, "hidden_size must be greater than zero"),
+    ((3, 5), {"bias": 0}, TypeError, "bias should be of type bool, got: int"),
+    ((3, 5), {"batch_first": "True"}, TypeError, "batch_first should be of type bool, got: str"),
+    ((3, 5), {"num_layers": 0}, ValueError, "num_layers must be greater than zero"),
+]
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize(("arguments", "keywords", "kind", "message"), WRONG_RECURRENT)
+def test_wrong_settings_of_recurrent_layers(name, arguments, keywords, kind, message):
+    for library in (torch, minidl):
+        with pytest.raises(kind, match=message):
+            getattr(library.nn, name)(*arguments, **keywords)

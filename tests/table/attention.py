@@ -20,6 +20,12 @@ def samples(s):
     yield s.sample("two dimensions", s.floats(5, 4), s.floats(6, 4), s.floats(6, 2))
     yield s.sample("five dimensions", s.floats(2, 1, 3, 5, 4), s.floats(2, 1, 3, 6, 4), s.floats(2, 1, 3, 6, 2))
     yield s.sample("grouped", s.floats(2, 6, 5, 4), s.floats(2, 2, 6, 4), s.floats(2, 2, 6, 4), enable_gqa=True)
+    yield s.sample("heads broadcast", s.floats(2, 3, 5, 4), s.floats(2, 1, 6, 4), s.floats(1, 3, 6, 4))
+    yield s.sample("heads of values alone", s.floats(2, 1, 5, 4), s.floats(1, 6, 4), s.floats(3, 6, 2))
+    yield s.sample("keys and values of all", s.floats(2, 3, 5, 4), s.floats(6, 4), s.floats(6, 2))
+    yield s.sample("queries of all", s.floats(5, 4), s.floats(2, 3, 6, 4), s.floats(2, 3, 6, 2))
+    groups = [s.floats(2, 6, 5, 4), s.floats(2, 2, 6, 4), s.floats(1, 3, 6, 4)]
+    yield s.sample("other groups of values", *groups, enable_gqa=True)
     yield s.sample("one query", s.floats(1, 2, 1, 4), s.floats(1, 2, 9, 4), s.floats(1, 2, 9, 4))
     yield s.sample("one of everything", s.floats(1, 1, 1, 1), s.floats(1, 1, 1, 1), s.floats(1, 1, 1, 1))
     yield s.sample("empty batch", s.floats(0, 2, 3, 4), s.floats(0, 2, 3, 4), s.floats(0, 2, 3, 4))
@@ -41,7 +47,19 @@ op(
     errors=lambda s: [
         error("size", RuntimeError, "last dimension", s.floats(1, 1, 2, 3), s.floats(1, 1, 2, 4), s.floats(1, 1, 2, 4)),
         error(
-            "heads", RuntimeError, "number of heads", s.floats(1, 4, 2, 3), s.floats(1, 3, 2, 3), s.floats(1, 3, 2, 3)
+            "heads",
+            RuntimeError,
+            "heads cannot be broadcast",
+            s.floats(1, 4, 2, 3),
+            s.floats(1, 3, 2, 3),
+            s.floats(1, 3, 2, 3),
+        ),
+        error(
+            "groups",
+            RuntimeError,
+            "multiple",
+            *(s.floats(1, h, 2, 3) for h in (4, 3, 3)),
+            enable_gqa=True,
         ),
         error("vector", RuntimeError, "at least 2 dim", s.floats(3), s.floats(3), s.floats(3)),
         error(

@@ -33,6 +33,7 @@ def batch_norm_samples(s):
     yield s.sample(
         "train channels last", channels_last(s.floats(2, 3, 4, 5)), None, None, s.floats(3), s.floats(3), training=True
     )
+    yield s.sample("train no batch", s.constant(s.floats(0, 3, 4)), None, None, s.floats(3), training=True)
     yield s.sample("train weight only", s.floats(2, 3, 4), None, None, weight=s.floats(3), training=True)
     yield s.sample("train bias only", s.floats(2, 3, 4), None, None, bias=s.floats(3), training=True)
     yield s.sample("train 3d transposed", s.floats(5, 2, 3, 2, 2).T, None, None, training=True)
@@ -62,6 +63,16 @@ op(
     tolerance={"float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2},
     dtype_samples=("train", "train 2d", "train channels last", "eval", "eval affine"),
     errors=lambda s: [
+        error("eps", ValueError, "eps must be positive", s.floats(4, 3), None, None, training=True, eps=0.0),
+        error(
+            "negative eps",
+            ValueError,
+            "eps must be non-negative",
+            s.floats(4, 3),
+            s.floats(3),
+            s.positive(3),
+            eps=-1.0,
+        ),
         error(
             "one value a channel",
             ValueError,
@@ -109,6 +120,13 @@ op(
             use_input_stats=False,
         ),
         s.sample("five dims", s.floats(1, 2, 2, 3, 2)),
+        s.sample(
+            "given, no positions",
+            s.floats(2, 3),
+            s.constant(s.floats(3)),
+            s.constant(s.positive(3)),
+            use_input_stats=False,
+        ),
         s.sample("transposed", s.floats(4, 3, 2).T),
     ],
     tolerance={"float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2},

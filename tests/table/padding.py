@@ -56,6 +56,9 @@ op(
         ),
         error("circular too far", RuntimeError, "more than once", s.floats(1, 2, 3), (4, 0), "circular"),
         error("cut more than there is", RuntimeError, "negative output size", s.floats(2, 2), (3, -3)),
+        error(
+            "cut, sides for another rank", NotImplementedError, "only 2D", s.floats(1, 2), (1, 1, -1, -1), "circular"
+        ),
         error("nothing left", RuntimeError, "leaves nothing", s.floats(1, 2, 4), (0, -4), "replicate"),
         error("value", RuntimeError, "value argument", s.floats(1, 2, 4), (1, 1), "reflect", 1.0),
         error("value too large", RuntimeError, "not between 0 and 255", s.ints(3, dtype="uint8"), (1, 1), value=300),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from tests.table.core import FLOATS, error, op
 from tests.table.normalization import channels_last
+
+F = torch.nn.functional
 
 
 def max_samples(ndim):
@@ -114,11 +117,23 @@ op(
     errors=lambda s: [error("rank", RuntimeError, "Expected 3D or 4D", s.floats(3, 4), 2)],
 )
 op(
+    "nn.functional.adaptive_avg_pool3d",
+    lambda s: [
+        s.sample("even", s.floats(2, 3, 4, 6, 2), 2),
+        s.sample("uneven", s.floats(1, 2, 5, 7, 3), (3, 2, 4)),
+        s.sample("keeps", s.floats(1, 2, 5, 4, 3), (None, 2, None)),
+        s.sample("unbatched", s.floats(2, 3, 4, 5), 1),
+        s.sample("empty batch", s.floats(0, 2, 3, 4, 5), 2),
+    ],
+    linear=True,
+)
+op(
     "nn.functional.adaptive_max_pool1d",
     lambda s: [
         s.sample("uneven", s.distinct(2, 3, 7), 3),
         s.sample("indices", s.distinct(2, 3, 7), 4, return_indices=True),
         s.sample("unbatched", s.distinct(3, 7), 2),
+        s.sample("empty batch", s.floats(0, 3, 7), 2),
     ],
     dtypes=FLOATS,
 )
@@ -131,3 +146,52 @@ op(
         s.sample("unbatched", s.distinct(3, 7, 5), (1, 1)),
     ],
 )
+op(
+    "nn.functional.adaptive_max_pool3d",
+    lambda s: [
+        s.sample("uneven", s.distinct(1, 2, 5, 4, 3), (3, 2, 2)),
+        s.sample("indices", s.distinct(2, 1, 3, 4, 5), (None, 2, 3), return_indices=True),
+        s.sample("unbatched", s.distinct(2, 3, 4, 5), 2),
+    ],
+)
+
+
+def unpool_samples(ndim):
+    cube = (6, 5, 4)[:ndim]
+
+    def pooled(s, *settings, size=cube):
+        """A pooled tensor's shape with new values, and the places of the maxima."""
+        y, places = getattr(F, f"max_pool{ndim}d")(
+            torch.tensor(s.distinct(2, 3, *size)), *settings, return_indices=True
+        )
+        return s.floats(*y.shape), places.numpy()
+
+    def samples(s):
+        yield s.sample("plain", *pooled(s, 2), 2, None, 0, cube)
+        yield s.sample("smallest", *pooled(s, 2, 3, size=(5,) * ndim), 2, 3)
+        yield s.sample("whole shape", *pooled(s, 2, 3, 1), 2, 3, 1, output_size=(2, 3, *cube))
+        yield s.sample("unbatched", *(x[0] for x in pooled(s, 2)), 2, output_size=cube)
+
+    return samples
+
+
+def unpool_errors(ndim):
+    def errors(s):
+        x, places = s.floats(1, 1, *(2,) * ndim), np.arange(2**ndim).reshape(1, 1, *(2,) * ndim)
+        yield error("type", RuntimeError, "int64", x, places.astype("int32"), 2)
+        yield error("shape", RuntimeError, "same as that of the input", x, places[..., :1], 2)
+        yield error("place", RuntimeError, "invalid max index", x, places + 100, 2)
+        yield error("size", ValueError, "output_size", x, places, 2, output_size=(9,) * ndim)
+        yield error("sizes", ValueError, "should be a sequence", x, places, 2, output_size=(4,) * (ndim + 1))
+
+    return errors
+
+
+for _n in (1, 2, 3):
+    op(
+        f"nn.functional.max_unpool{_n}d",
+        unpool_samples(_n),
+        errors=unpool_errors(_n),
+        linear=True,
+        dtype_samples=("plain",),
+    )

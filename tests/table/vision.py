@@ -38,6 +38,15 @@ def interpolate_samples(s):
     yield s.sample("empty batch", s.floats(0, 3, 4, 5), 6, mode="bilinear")
     yield s.sample("to one", x, size=1, mode="bilinear", align_corners=True)
     yield s.sample("sliced", s.sliced(2, 3, 4, 5), size=(3, 7), mode="bilinear")
+    for mode in ("bilinear", "bicubic", "lanczos"):
+        y = s.floats(2, 2, 9, 7)
+        yield s.sample(f"{mode} antialias down", y, size=(3, 2), mode=mode, antialias=True)
+        yield s.sample(f"{mode} antialias up", y, size=(4, 11), mode=mode, antialias=True)
+        yield s.sample(f"{mode} antialias factor", y, scale_factor=(0.3, 0.55), mode=mode, antialias=True)
+    yield s.sample(
+        "antialias align", s.floats(1, 1, 8, 9), (3, 4), None, "bilinear", align_corners=True, antialias=True
+    )
+    yield s.sample("antialias cubic align", s.floats(1, 1, 8, 9), (3, 4), None, "bicubic", True, antialias=True)
 
 
 op(
@@ -54,6 +63,9 @@ op(
         error("sizes", ValueError, "spatial dimensions", s.floats(1, 1, 2, 2), (3, 3, 3)),
         error("size float", TypeError, "tuple of ints", s.floats(1, 1, 2, 2), 2.5),
         error("whole numbers", NotImplementedError, "not implemented for", s.ints(1, 1, 2, 2), 3, mode="bilinear"),
+        error("antialias mode", ValueError, "restricted to", s.floats(1, 1, 2), 3, mode="linear", antialias=True),
+        error("lanczos alone", ValueError, "requires antialias", s.floats(1, 1, 2, 2), 3, mode="lanczos"),
+        error("lanczos align", ValueError, "Lanczos", s.floats(1, 1, 2, 2), 3, None, "lanczos", True, None, True),
         error("size 0", RuntimeError, "greater than 0", s.floats(1, 1, 2, 2), 0),
     ],
 )

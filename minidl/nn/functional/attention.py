@@ -100,11 +100,13 @@ def scaled_dot_product_attention(
     _check(query, key, value, attn_mask, enable_gqa)
     if not 0.0 <= dropout_p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
-    lead = _common_batch(query, key, value)
+    lead = _common_batch(query, key, value, enable_gqa)
+    if key.shape[-3:-2] != value.shape[-3:-2]:
+        key, value = _repeated(key, lead[-1]), _repeated(value, lead[-1])
     scale = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else float(scale)
     seed = int(generator().integers(2**63)) if dropout_p else 0
     batch = math.prod(lead[:-1])
-    if query.ndim > 2 and query.shape[-3] != lead[-1]:
+    if query.shape[-3:-2] != lead[-1:]:
         query = query.expand((*query.shape[:-3], lead[-1], *query.shape[-2:]))
     q, k, v = (_four(x, lead[:-1], batch) for x in (query, key, value))
     mask = None if attn_mask is None else _mask(attn_mask, lead, query, key)
@@ -118,11 +120,16 @@ def scaled_dot_product_attention(
 
 def _four(x: Any, lead: tuple[int, ...], batch: int) -> Any:
     """x as (batch, heads, length, size)."""
-    if x.ndim == 2:
-        return x.reshape((1, 1, *x.shape))
+    tail = tuple(x.shape[-3:]) if x.ndim > 2 else (1, *x.shape)
     if tuple(x.shape[:-3]) != lead:
-        x = x.expand((*lead, *x.shape[-3:]))
-    return x.reshape((batch, *x.shape[-3:]))
+        x = x.expand((*lead, *tail))
+    return x.reshape((batch, *tail))
+
+
+def _repeated(x: Any, heads: int) -> Any:
+    """x (…, G, S, D) with G heads, or without, as (…, heads, S, D): each head ``heads`` / G times."""
+    x = x.unsqueeze(0) if x.ndim == 2 else x
+    return ops.repeat_interleave(x, heads // x.shape[-3], -3)
 
 
 def _mask(mask: Any, lead: tuple[int, ...], query: Any, key: Any) -> Any:
@@ -153,19 +160,19 @@ def _check(query: Any, key: Any, value: Any, mask: Any, grouped: bool) -> None:
             f"{name}: Expected attn_mask dtype to be bool or to match query dtype, but got attn_mask.dtype: {mask.dtype} "
             f"and query.dtype: {query.dtype} instead"
         )
-    heads, groups = (x.shape[-3] if x.ndim > 2 else 1 for x in (query, key))
-    fits = heads % max(groups, 1) == 0 if grouped else groups in (1, heads) or heads == 1
-    if not fits:
+    heads, *groups = (x.shape[-3] if x.ndim > 2 else 1 for x in (query, key, value))
+    if grouped and any(heads % max(n, 1) for n in groups):
         raise RuntimeError(
-            f"{name}: the number of heads, dimension -3, of query must be that of key and value"
-            f"{', or a multiple of it' if grouped else ' (a multiple of it with enable_gqa=True)'}, but got {shapes}"
+            f"{name}: the number of heads, dimension -3, of query must be a multiple of that of key and value, but got "
+            f"{shapes}"
         )
-    if key.shape[-3:-2] != value.shape[-3:-2]:
-        raise RuntimeError(f"{name}: key and value must have the same number of heads, dimension -3, but got {shapes}")
     try:
-        lead = _common_batch(query, key, value)
+        lead = _common_batch(query, key, value, grouped)
     except ValueError:
-        raise RuntimeError(f"{name}: the batch dimensions cannot be broadcast: {shapes}") from None
+        raise RuntimeError(
+            f"{name}: the batch dimensions and heads cannot be broadcast: {shapes}"
+            f"{'' if grouped else '; fewer heads of key and value than of query need enable_gqa=True'}"
+        ) from None
     if mask is not None:
         whole = (*lead, query.shape[-2], key.shape[-2])
         try:
@@ -178,8 +185,9 @@ def _check(query: Any, key: Any, value: Any, mask: Any, grouped: bool) -> None:
             )
 
 
-def _common_batch(query: Any, key: Any, value: Any) -> tuple[int, ...]:
-    """Batch dimensions and heads of the result: the former broadcast, the latter the larger number."""
+def _common_batch(query: Any, key: Any, value: Any, grouped: bool) -> tuple[int, ...]:
+    """Batch dimensions and heads of the result: all broadcast, or the heads those of the query."""
+    if not grouped:
+        return np.broadcast_shapes(*(tuple(x.shape[:-2]) for x in (query, key, value)))
     lead = np.broadcast_shapes(*(tuple(x.shape[:-3]) for x in (query, key, value)))
-    heads = [x.shape[-3] for x in (query, key) if x.ndim > 2]
-    return (*lead, max(heads)) if heads else lead
+    return (*lead, *query.shape[-3:-2])

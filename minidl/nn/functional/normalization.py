@@ -96,8 +96,8 @@ def batch_norm(
         training: use the statistics of this batch.
 
     Raises:
-        ValueError: a channel has a single value in training. RuntimeError: a parameter of another size; no running
-            statistics in evaluation.
+        ValueError: a channel has a single value in training; an ``eps`` below 0, or of 0 in training. RuntimeError: a
+            parameter of another size; no running statistics in evaluation.
     """
     shape = tuple(input.shape)
     if len(shape) < 2:
@@ -105,15 +105,19 @@ def batch_norm(
     count = shape[0] * math.prod(shape[2:])
     if training and count == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(
+            f"batch_norm eps must be {'positive during training' if training else 'non-negative'}, got {eps}"
+        )
     parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     _check_channels("batch_norm", shape, parameters, training)
     given = None if training else (raw(running_mean), raw(running_var))
     operator = BatchNorm(given, eps)
     y = apply(operator, input, weight, bias)
-    if training and running_mean is not None:
+    if training and running_mean is not None and count:
         with no_grad():
             running_mean.lerp_(wrap(operator.mean).to(running_mean.dtype), momentum)
-            unbiased = operator.var * (count / (count - 1) if count > 1 else 1.0)
+            unbiased = operator.var * (count / (count - 1))
             running_var.lerp_(wrap(unbiased).to(running_var.dtype), momentum)
     return y
 
@@ -141,12 +145,12 @@ def instance_norm(
 ) -> Any:
     """Batch normalisation of each sample by itself: statistics of each (sample, channel) over its positions.
 
-    Shapes as :func:`batch_norm`, input (N, C, L, …) (Ulyanov, Vedaldi & Lempitsky 2016, "Instance Normalization").
+    Shapes as :func:`batch_norm` (Ulyanov, Vedaldi & Lempitsky 2016, "Instance Normalization").
     ValueError if a channel has a single position.
     """
     shape = tuple(input.shape)
-    if len(shape) < 3:
-        raise RuntimeError(f"instance_norm: input must be (N, C, L, …), got shape {list(shape)}")
+    if len(shape) < 2:
+        raise RuntimeError(f"instance_norm: input must be (N, C, …), got shape {list(shape)}")
     if use_input_stats and math.prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(shape)}")
     n, channels = shape[:2]

@@ -56,8 +56,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             f"{len(sides)} and input of dimension {input.ndim}"
         )
     pairs = list(zip(sides[::2], sides[1::2]))
-    _check_sizes(input, pairs, mode)
     if mode == "constant":
+        _check_sizes(input, pairs, mode)
         every = [(0, 0)] * (input.ndim - len(pairs)) + pairs[::-1]
         return apply(ConstantPad(tuple(every), 0 if value is None else _held(value, raw(input).dtype)), input)
     if mode not in _INDEX:
@@ -69,6 +69,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             f"pad: only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: {len(sides)} sides need "
             f"an input of {len(pairs) + 1} or {len(pairs) + 2} dimensions, got shape {list(input.shape)}"
         )
+    _check_sizes(input, pairs, mode)
     if mode != "circular" and not any(n + a + b for n, (a, b) in zip(input.shape[::-1], pairs)):
         raise RuntimeError(f"pad: input {list(input.shape)} is too small: padding {list(sides)} leaves nothing of it")
     y = input

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import ops
+from minidl import creation, dtypes, ops
 from minidl.autograd.tape import Kept, Operator, apply
 from minidl.backends import kernel, namespace
 from minidl.nn.functional.convolution import each_dimension
@@ -16,14 +16,19 @@ from minidl.tensor import raw, wrap
 __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
 ]
 
 
@@ -307,6 +312,84 @@ def avg_pool3d(
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+# ----------------------------------------------------------------------------------------------------------------- back
+
+
+def _max_unpool(
+    ndim: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
+) -> Any:
+    name = f"max_unpool{ndim}d"
+    if indices.dtype is not dtypes.int64:
+        raise RuntimeError(f"{name}: elements in indices should be type int64 but got: {indices.dtype}")
+    if tuple(indices.shape) != tuple(input.shape):
+        raise RuntimeError(
+            f"{name}: Expected shape of indices to be same as that of the input tensor {list(input.shape)} but got "
+            f"indices tensor with shape: {list(indices.shape)}"
+        )
+    kernels = each_dimension(name, "kernel_size", kernel_size, ndim, 1)
+    strides = kernels if stride is None else each_dimension(name, "stride", stride, ndim, 1)
+    paddings = each_dimension(name, "padding", padding, ndim, 0)
+    x, unbatched = _batched(name, ndim, input)
+    least = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(x.shape[2:], strides, kernels, paddings)]
+    size = _unpooled_size(name, least, strides, output_size)
+    flat = raw(indices).reshape((*x.shape[:2], math.prod(x.shape[2:])))
+    if flat.size and (flat.min() < 0 or flat.max() >= math.prod(size)):
+        raise RuntimeError(
+            f"{name}: Found an invalid max index: indices reach from {int(flat.min())} to {int(flat.max())}, but the "
+            f"output {list(size)} has {math.prod(size)} places"
+        )
+    y = creation.zeros((*x.shape[:2], math.prod(size)), dtype=x.dtype, device=x.device)
+    y = ops.scatter(y, 2, wrap(flat), x.reshape(flat.shape)).reshape((*x.shape[:2], *size))
+    return y.squeeze(0) if unbatched else y
+
+
+def _unpooled_size(name: str, least: list[int], strides: tuple, output_size: Any) -> tuple[int, ...]:
+    """``output_size``, if pooling it could have given the input; the smallest such size if None."""
+    if output_size is None:
+        return tuple(least)
+    sizes = tuple(output_size)
+    sizes = sizes[2:] if len(sizes) == len(least) + 2 else sizes
+    if len(sizes) != len(least):
+        raise ValueError(
+            f"{name}: output_size should be a sequence containing {len(least)} or {len(least) + 2} elements, but it has "
+            f"a length of {len(sizes)}"
+        )
+    if any(not n - s < size < n + s for n, s, size in zip(least, strides, sizes)):
+        bounds = ", ".join(f"{n - s + 1} to {n + s - 1}" for n, s in zip(least, strides))
+        raise ValueError(f"{name}: invalid output_size {list(sizes)}; the sizes must lie in {bounds}")
+    return sizes
+
+
+def max_unpool1d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Any:
+    """The inverse of :func:`max_pool1d` up to what it dropped: see :func:`max_unpool2d`."""
+    return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Any:
+    """The maxima put back where they were, 0 everywhere else (Zeiler & Fergus 2014, section 2.1).
+
+    Args:
+        input, indices: (N, C, H, W) or (C, H, W), as :func:`max_pool2d` gives them with ``return_indices=True``.
+        kernel_size, stride, padding: those of the pooling.
+        output_size: that of the pooled tensor, which several sizes are possible for; the smallest if None.
+
+    Raises:
+        RuntimeError: indices of another shape or type, or outside the output. ValueError: an impossible ``output_size``.
+    """
+    return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Any:
+    """The inverse of :func:`max_pool3d` up to what it dropped: see :func:`max_unpool2d`."""
+    return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
+
+
 # ------------------------------------------------------------------------------------------------------------- adaptive
 
 
@@ -325,12 +408,12 @@ def _bounds(n: int, out: int) -> list[tuple[int, int]]:
     return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
 
 
-def averages(n: int, out: int, like: Any) -> Any:
+def averages(n: int, out: int) -> np.ndarray:
     """A matrix (out, n) whose rows take the mean of each window."""
     matrix = np.zeros((out, n))
     for row, (begin, end) in zip(matrix, _bounds(n, out)):
         row[begin:end] = 1 / (end - begin)
-    return wrap(namespace(raw(like)).asarray(matrix).astype(raw(like).dtype))
+    return matrix
 
 
 def _adaptive_avg(ndim: int, input: Any, output_size: Any) -> Any:
@@ -338,9 +421,13 @@ def _adaptive_avg(ndim: int, input: Any, output_size: Any) -> Any:
     x, unbatched = _batched(name, ndim, input)
     wanted = _sizes(name, ndim, output_size, tuple(x.shape[2:]))
     y = x.float() if x.dtype.itemsize < 4 else x
-    y = y @ averages(y.shape[-1], wanted[-1], y).T
-    if ndim == 2:
-        y = averages(y.shape[-2], wanted[0], y) @ y
+    *matrices, last = (
+        wrap(namespace(raw(y)).asarray(averages(n, out)).astype(raw(y).dtype)) for n, out in zip(x.shape[2:], wanted)
+    )
+    y = y @ last.T
+    for axis, (matrix, out) in enumerate(zip(matrices, wanted), start=2):
+        lead, rest = tuple(y.shape[:axis]), tuple(y.shape[axis + 1 :])
+        y = (matrix @ y.reshape((*lead, y.shape[axis], math.prod(rest)))).reshape((*lead, out, *rest))
     y = y.to(x.dtype)
     return y.squeeze(0) if unbatched else y
 
@@ -355,6 +442,11 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     return _adaptive_avg(2, input, output_size)
 
 
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
+    """Means over windows that cover (N, C, D, H, W): see :func:`adaptive_avg_pool2d`."""
+    return _adaptive_avg(3, input, output_size)
+
+
 def _adaptive_max(ndim: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     name = f"adaptive_max_pool{ndim}d"
     x, unbatched = _batched(name, ndim, input)
@@ -366,7 +458,7 @@ def _adaptive_max(ndim: int, input: Any, output_size: Any, return_indices: bool)
     for place in np.ndindex(*wanted):
         window = tuple(slice(*bounds[axis][i]) for axis, i in enumerate(place))
         part = array[(slice(None), slice(None), *window)]
-        best = part.reshape(*part.shape[:2], -1).argmax(2)
+        best = part.reshape(*part.shape[:2], math.prod(part.shape[2:])).argmax(2)
         inside = np.unravel_index(best, part.shape[2:])
         number = np.zeros_like(best)
         for n, begin, offset in zip(size, (w.start for w in window), inside):
@@ -387,3 +479,8 @@ def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = Fal
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Largest values of windows that cover (N, C, H, W) in ``output_size`` steps (and where they lie)."""
     return _adaptive_max(2, input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Largest values of windows that cover (N, C, D, H, W): see :func:`adaptive_max_pool2d`."""
+    return _adaptive_max(3, input, output_size, return_indices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -18,7 +19,7 @@ from minidl.tensor import raw, wrap
 __all__ = ["affine_grid", "grid_sample", "interpolate", "upsample"]
 
 _MODES = {"nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,), "bilinear": (2,)}
-_MODES |= {"trilinear": (3,), "bicubic": (2,)}
+_MODES |= {"trilinear": (3,), "bicubic": (2,), "lanczos": (2,)}
 
 
 def interpolate(
@@ -35,24 +36,29 @@ def interpolate(
     Args:
         size: the new size, an int or one for each dimension; or
         scale_factor: what the size is multiplied by (rounded down).
-        mode: "nearest", "nearest-exact", "area"; "linear" (one dimension), "bilinear", "bicubic" (two), "trilinear".
+        mode: "nearest", "nearest-exact", "area"; "linear" (one dimension), "bilinear", "bicubic", "lanczos" (two),
+            "trilinear".
         align_corners: for the linear modes: the outermost values stay where they are, instead of the outermost edges.
         recompute_scale_factor: place the samples by the sizes, not by ``scale_factor``.
+        antialias: where the image gets smaller, weigh all values that a new one covers ("bilinear", "bicubic", and
+            "lanczos", which needs it).
 
     Raises:
-        ValueError: neither or both of ``size`` and ``scale_factor``; another number of dimensions.
+        ValueError: neither or both of ``size`` and ``scale_factor``; another number of dimensions; ``antialias`` with
+            another mode.
         TypeError: a size that is no whole number.
-        NotImplementedError: a mode that does not fit the number of dimensions; whole numbers, but for the nearest modes;
-            ``antialias``.
+        NotImplementedError: a mode that does not fit the number of dimensions; whole numbers, but for the nearest modes.
     """
     ndim = input.ndim - 2
     if mode not in _MODES or ndim not in _MODES[mode]:
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: nearest | linear | "
-            f"bilinear | bicubic | trilinear | area | nearest-exact (got {mode})"
+            f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not available; blur the input first, with avg_pool2d")
+    if antialias and mode not in _FILTERS:
+        raise ValueError(f"Anti-alias option is restricted to bilinear, bicubic, and lanczos modes, got mode {mode!r}")
+    if mode == "lanczos" and (align_corners or not antialias):
+        raise ValueError("Lanczos mode requires antialias=True, and does not support align_corners=True")
     if align_corners is not None and mode in ("nearest", "area", "nearest-exact"):
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
@@ -70,7 +76,7 @@ def interpolate(
         sizes = tuple(math.floor(n * f) for n, f in zip(input.shape[2:], factors))
         if recompute_scale_factor:
             factors = (None,) * ndim
-    if min((*sizes, *input.shape[2:])) <= 0:
+    if mode != "area" and min((*sizes, *input.shape[2:])) <= 0:
         raise RuntimeError(
             f"interpolate: Input and output sizes should be greater than 0, but got input (H, W, …): "
             f"{list(input.shape[2:])} output {list(sizes)}"
@@ -83,7 +89,7 @@ def interpolate(
     wide = input.dtype.itemsize < 4 and input.dtype.is_floating_point
     y = input.float() if wide else input
     for axis, (n, factor) in enumerate(zip(sizes, factors), start=2):
-        y = _resample(y, axis, n, factor, mode, bool(align_corners))
+        y = _resample(y, axis, n, factor, mode, bool(align_corners), antialias)
     return y.to(input.dtype) if wide else y
 
 
@@ -113,10 +119,12 @@ def _whole_sizes(sizes: tuple) -> tuple[int, ...]:
         raise TypeError(f"interpolate(): argument 'size' must be int or tuple of ints, but got {sizes}") from None
 
 
-def _resample(x: Any, axis: int, out: int, factor: float | None, mode: str, align_corners: bool) -> Any:
+def _resample(
+    x: Any, axis: int, out: int, factor: float | None, mode: str, align_corners: bool, antialias: bool
+) -> Any:
     """One dimension resampled: a choice of values, or a matrix (out, n) from the old values to the new."""
     n = x.shape[axis]
-    if n == out and "linear" in mode:  # whatever the factor was that led here
+    if n == out and ("linear" in mode or antialias):  # whatever the factor was that led here
         return x
     step = n / out if factor is None else 1 / factor
     places = np.arange(out)
@@ -125,19 +133,21 @@ def _resample(x: Any, axis: int, out: int, factor: float | None, mode: str, alig
         # In single precision, as PyTorch computes it: which value is nearest may hang on it.
         index = np.floor(((places + np.float32(shift)) * np.float32(step)).astype(np.float32)).astype(np.int64)
         return ops.index_select(x, axis, wrap(namespace(raw(x)).asarray(np.minimum(index, n - 1))))
+    if align_corners:
+        step = (n - 1) / (out - 1) if out > 1 else 0.0
     if mode == "area":
-        matrix = averages(n, out, x)
+        matrix = averages(n, out)
+    elif antialias:
+        matrix = _covered((places + 0.5) * step, max(step, 1.0), n, mode)
     else:
-        if align_corners:
-            source = places * ((n - 1) / (out - 1) if out > 1 else 0.0)
-        else:
-            source = (places + 0.5) * step - 0.5
-        matrix = _weights(source, n, out, x, cubic=mode == "bicubic")
+        source = places * step if align_corners else (places + 0.5) * step - 0.5
+        matrix = _weights(source, n, out, cubic=mode == "bicubic")
+    matrix = wrap(namespace(raw(x)).asarray(matrix).astype(raw(x).dtype))
     return (x.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
 
 
-def _weights(source: Any, n: int, out: int, like: Any, cubic: bool) -> Any:
-    """The matrix whose row i takes the value at ``source[i]``, linearly or by a cubic, edges repeated."""
+def _weights(source: Any, n: int, out: int, cubic: bool) -> np.ndarray:
+    """The matrix (out, n) whose row i takes the value at ``source[i]``, linearly or by a cubic, edges repeated."""
     if not cubic:
         source = np.maximum(source, 0)
     base = np.floor(source).astype(int)
@@ -146,19 +156,38 @@ def _weights(source: Any, n: int, out: int, like: Any, cubic: bool) -> Any:
     taps = zip((-1, 0, 1, 2), _cubic(t)) if cubic else zip((0, 1), (1 - t, t))
     for offset, weight in taps:
         np.add.at(matrix, (np.arange(out), np.clip(base + offset, 0, n - 1)), weight)
-    return wrap(namespace(raw(like)).asarray(matrix).astype(raw(like).dtype))
+    return matrix
 
 
-def _cubic(t: Any, a: float = -0.75) -> tuple:
-    """Weights of the four values around a place, t after the second (Keys 1981, "Cubic convolution interpolation")."""
+def _cubic(t: Any) -> tuple:
+    """Weights of the four values around a place, t after the second."""
+    return _far(t + 1), _near(t), _near(1 - t), _far(2 - t)
 
-    def near(s: Any) -> Any:
-        return ((a + 2) * s - (a + 3)) * s * s + 1
 
-    def far(s: Any) -> Any:
-        return ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
+def _near(s: Any, a: float = -0.75) -> Any:
+    """The cubic filter at distances s ≤ 1 (Keys 1981, "Cubic convolution interpolation")."""
+    return ((a + 2) * s - (a + 3)) * s * s + 1
 
-    return far(t + 1), near(t), near(1 - t), far(2 - t)
+
+def _far(s: Any, a: float = -0.75) -> Any:
+    """The cubic filter at distances 1 ≤ s ≤ 2."""
+    return ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
+
+
+def _covered(centres: np.ndarray, width: float, n: int, mode: str) -> np.ndarray:
+    """The matrix (out, n) whose rows weigh what a filter of ``width`` values around each centre covers; rows sum to 1."""
+    reach, filter = _FILTERS[mode]
+    begin, end = (np.trunc(centres + side * reach * width + 0.5).clip(0, n)[:, None] for side in (-1, 1))
+    values = np.arange(n)
+    weights = filter(np.abs(values + 0.5 - centres[:, None]) / width) * ((values >= begin) & (values < end))
+    return weights / weights.sum(1, keepdims=True)
+
+
+_FILTERS: dict[str, tuple[int, Callable]] = {  # by the distance, in values; 0 from the first number on
+    "bilinear": (1, lambda s: np.maximum(1 - s, 0)),
+    "bicubic": (2, lambda s: np.where(s < 1, _near(s, -0.5), np.where(s < 2, _far(s, -0.5), 0))),
+    "lanczos": (3, lambda s: np.where(s < 3, np.sinc(s) * np.sinc(s / 3), 0)),
+}
 
 
 # ----------------------------------------------------------------------------------------------------------- any places

@@ -46,6 +46,17 @@ class _Pad(Module):
         return str(self.padding)
 
 
+class _Circular(_Pad):
+    mode = "circular"
+
+    def forward(self, input: Any) -> Any:
+        if input.ndim not in (self.ndim + 1, self.ndim + 2):
+            raise ValueError(
+                f"expected {self.ndim + 1}D or {self.ndim + 2}D input (got {input.ndim}D input, shape {list(input.shape)})"
+            )
+        return super().forward(input)
+
+
 class _Constant(_Pad):
     mode = "constant"
 
@@ -70,4 +81,4 @@ ReflectionPad1d, ReflectionPad2d, ReflectionPad3d = (
 ReplicationPad1d, ReplicationPad2d, ReplicationPad3d = (
     _layer(f"ReplicationPad{n}d", _Pad, "replicate", n) for n in (1, 2, 3)
 )
-CircularPad1d, CircularPad2d, CircularPad3d = (_layer(f"CircularPad{n}d", _Pad, "circular", n) for n in (1, 2, 3))
+CircularPad1d, CircularPad2d, CircularPad3d = (_layer(f"CircularPad{n}d", _Circular, "circular", n) for n in (1, 2, 3))

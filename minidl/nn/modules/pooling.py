@@ -11,14 +11,19 @@ from minidl.nn.modules.settings import Settings
 __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
 ]
 
 
@@ -156,6 +161,12 @@ class AdaptiveAvgPool2d(_AdaptiveAvg):
     ndim = 2
 
 
+class AdaptiveAvgPool3d(_AdaptiveAvg):
+    """Means of windows that cover the input in ``output_size`` steps."""
+
+    ndim = 3
+
+
 class _AdaptiveMax(Settings):
     ndim: ClassVar[int]
     shown = ("output_size",)
@@ -178,3 +189,44 @@ class AdaptiveMaxPool2d(_AdaptiveMax):
     """Largest values of windows that cover the input in ``output_size`` steps."""
 
     ndim = 2
+
+
+class AdaptiveMaxPool3d(_AdaptiveMax):
+    """Largest values of windows that cover the input in ``output_size`` steps."""
+
+    ndim = 3
+
+
+class _MaxUnpool(Module):
+    ndim: ClassVar[int]
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        each = lambda v: tuple(v) if isinstance(v, (tuple, list)) else (v,) * self.ndim
+        self.kernel_size, self.padding = each(kernel_size), each(padding)
+        self.stride = self.kernel_size if stride is None else each(stride)
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+        function = getattr(F, f"max_unpool{self.ndim}d")
+        return function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Maxima put back where they were, 0 everywhere else."""
+
+    ndim = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Maxima put back where they were, 0 everywhere else."""
+
+    ndim = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Maxima put back where they were, 0 everywhere else."""
+
+    ndim = 3

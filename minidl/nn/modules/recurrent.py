@@ -56,7 +56,8 @@ class RNNBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        _check_settings(hidden_size, num_layers, dropout, proj_size)
+        _check_dropout(dropout, num_layers)
+        _check_settings(input_size, hidden_size, num_layers, bias, batch_first, proj_size)
         self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -196,7 +197,7 @@ class RNNBase(Module):
         return (y.transpose(0, 1) if self.batch_first else y), tuple(states)
 
 
-def _check_settings(hidden_size: Any, num_layers: Any, dropout: Any, proj_size: int) -> None:
+def _check_dropout(dropout: Any, num_layers: int) -> None:
     if not isinstance(dropout, (int, float)) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed, got "
@@ -208,12 +209,23 @@ def _check_settings(hidden_size: Any, num_layers: Any, dropout: Any, proj_size: 
             f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
             stacklevel=4,
         )
-    if not isinstance(hidden_size, int):
-        raise TypeError(f"hidden_size should be of type int, got: {type(hidden_size).__name__}")
-    if hidden_size <= 0:
-        raise ValueError("hidden_size must be greater than zero")
+
+
+def _check_settings(
+    input_size: Any, hidden_size: Any, num_layers: int, bias: Any, batch_first: Any, proj_size: int
+) -> None:
+    for name, value, kind in (
+        ("bias", bias, bool),
+        ("batch_first", batch_first, bool),
+        ("input_size", input_size, int),
+        ("hidden_size", hidden_size, int),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} should be of type {kind.__name__}, got: {type(value).__name__}")
+        if kind is int and value <= 0:
+            raise ValueError(f"{name} must be greater than zero, got {value}")
     if num_layers <= 0:
-        raise ValueError("num_layers must be greater than zero")
+        raise ValueError(f"num_layers must be greater than zero, got {num_layers}")
     if proj_size < 0:
         raise ValueError("proj_size should be a positive integer or zero to disable projections")
     if proj_size >= hidden_size:
