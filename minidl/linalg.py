@@ -24,6 +24,8 @@ from minidl.ops.linear_algebra import (
     svdvals,
 )
 from minidl.ops.linear_algebra import linalg_cholesky as cholesky
+from minidl.ops.matrix_functions import cond, matrix_exp, tensorinv, tensorsolve
+from minidl.ops.matrix_functions import linalg_vander as vander
 from minidl.ops.norms import linalg_norm as norm
 from minidl.ops.norms import matrix_norm, vector_norm
 from minidl.ops.products import cross as _cross
@@ -32,6 +34,7 @@ from minidl.ops.products import matmul, multi_dot
 __all__ = [
     "LinAlgError",
     "cholesky",
+    "cond",
     "cross",
     "det",
     "diagonal",
@@ -40,6 +43,7 @@ __all__ = [
     "inv",
     "lstsq",
     "matmul",
+    "matrix_exp",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",
@@ -52,6 +56,9 @@ __all__ = [
     "solve_triangular",
     "svd",
     "svdvals",
+    "tensorinv",
+    "tensorsolve",
+    "vander",
     "vecdot",
     "vector_norm",
 ]

@@ -17,6 +17,7 @@ from minidl.ops.gathering import *
 from minidl.ops.indexing import *
 from minidl.ops.joining import *
 from minidl.ops.linear_algebra import *
+from minidl.ops.matrix_functions import *
 from minidl.ops.norms import *
 from minidl.ops.products import *
 from minidl.ops.rearranging import *
