@@ -47,7 +47,7 @@ def lay_out(array: Any, layout: tuple) -> Any:
 
 
 class Lay(Operator):
-    """y = x in memory of a given layout;  ∂x = g."""
+    """y = x, laid out in memory as is asked for;  ∂x = g."""
 
     def __init__(self, layout: tuple) -> None:
         self.layout = layout

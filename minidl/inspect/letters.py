@@ -25,6 +25,8 @@ _COMMON = {
     "log": "natural logarithm",
     "ln": "natural logarithm",
     "σ": "sigmoid, σ(v) = 1/(1 + e^-v)",
+    "Γ": "gamma function",
+    "ψ": "digamma function, the slope of ln Γ",
     "sign": "-1 below 0, 1 above, 0 at 0",
     "G": "g, as matrices",
     "I": "identity matrix",
@@ -61,6 +63,12 @@ _DIAGONAL = {"dim1": "dimension {dim1}", "dim2": "dimension {dim2}", "offset": "
 _OWN: dict[str, dict[str, str]] = {
     "Accumulate": {"index": "where x is added"},
     "Add": {"α": "alpha, {alpha}"},
+    "AsStrided": {
+        "i": "a place in y",
+        "o": "storage_offset, where x begins if none is given",
+        "k": "a dimension",
+        "s": "stride {strides}",
+    },
     "Attention": {
         "q": "queries",
         "k": "keys",
@@ -116,6 +124,7 @@ _OWN: dict[str, dict[str, str]] = {
     "NanToNum": {"nan": "{settings[nan]}", "inf": "the largest number, or posinf, neginf"},
     "Pick": {"index": "where y was found"},
     "PRelu": {"w": "slope"},
+    "Polygamma": {"n": "{n}, which slope of ψ"},
     "Put": {"index": "where values are put"},
     "QR": {"mir": "lower triangle, mirrored", "G": "gradient of Q, of R"},
     "RandomRelu": {"s": "slope"},
@@ -137,8 +146,8 @@ _OWN: dict[str, dict[str, str]] = {
     "_Border": {"x": "each input"},
 }
 
-_RAISED = re.compile("[ᵃᵇᵈⁱʲᵐᵖˣʸᵢⱼₖ]")  # letters above and below the line
-_LEVEL = dict(zip("ᵃᵇᵈⁱʲᵐᵖˣʸᵢⱼₖ", "abdijmpxyijk"))
+_RAISED = re.compile("[ᵃᵇᵈⁱʲᵐⁿᵖˣʸᵢⱼₖ]")  # letters above and below the line
+_LEVEL = dict(zip("ᵃᵇᵈⁱʲᵐⁿᵖˣʸᵢⱼₖ", "abdijmnpxyijk"))
 _TOKEN = re.compile(r"(?<!')(?:[Α-ϖ]|[A-Za-z]\u0304|log[₀-₉]+|[A-Za-z]+(?:_[a-z]{2,})?\d?)")
 
 

@@ -103,6 +103,7 @@ def _subscript(part: Any) -> str:
 _SETTINGS: dict[str, dict[str, _Setting]] = {
     "Add": _kept(alpha=1),
     "AddTo": _DIM,
+    "AsStrided": {"stride": ("strides", _ALWAYS), "storage_offset": ("offset", None)},
     "Attention": {"is_causal": ("settings.causal", False), "dropout_p": ("settings.p", 0)},
     "BatchNorm": _kept(eps=1e-5),
     "CTC": _kept(blank=0, zero_infinity=False),

@@ -19,8 +19,10 @@ INPLACE_VIEWS = ["as_strided"]
 
 
 class AsStrided(Operator):
-    """y[i] = memory[offset + Σ iₖ strideₖ], the memory being that of x: a view;  ∂x = Σ g over the y at the same place,
-    shared equally among the x there (:class:`Relocate`)."""
+    """y[i] = the memory of x at o + Σ iₖ sₖ: a view;  ∂x = Σ g over the y at the same place, shared equally among the x there.
+
+    Which is :class:`Relocate`.
+    """
 
     is_view = True
     by_memory = True
@@ -39,8 +41,10 @@ class AsStrided(Operator):
 
 
 class Relocate(Operator):
-    """y at a place of memory = Σ x at that place, shared equally among the y there;  ∂x = the same the other way, each
-    y's share being weighed before."""
+    """y = Σ x at the same place of memory, shared equally among the y there;  ∂x = g taken back the same way.
+
+    ``share_first``: each share is weighed before.
+    """
 
     def __init__(self, source: tuple, target: tuple, share_first: bool = False) -> None:
         self.source, self.target, self.share_first = source, target, share_first

@@ -42,6 +42,12 @@ def in_place():
     return x, y, (floats(3) * 1).lt_(0.5)
 
 
+def by_strides(x):
+    y = x * 1
+    y.as_strided((2, 2), (1, 1)).mul_(2)
+    return y
+
+
 def through_a_hook():
     layer = nn.Linear(2, 2)
     layer.register_full_backward_hook(lambda module, grad_input, grad_output: None)
@@ -75,6 +81,7 @@ OTHERS = [
     lambda: twice(lambda w: F.embedding(minidl.tensor([0, 1, 0]), w), floats(2, 3)),
     lambda: twice(F.conv1d, floats(1, 1, 4), floats(1, 1, 2)),
     lambda: twice(F.gelu, floats(3)),
+    lambda: twice(by_strides, floats(4)),
 ]
 
 
@@ -174,7 +181,9 @@ def test_settings_are_pytorchs_and_are_told_where_the_user_gave_them():
             signature = signatures.signature(function)
             bound = set(signature.bind(*given[0], **given[1]).arguments)
             bound |= {"correction"} if "unbiased" in bound or any(x is False for x in given[0]) else set()
-            bound |= {"dims", "repeats"} if bound & {"axes", "order", "sizes"} else set()  # as they are called one by one
+            bound |= (
+                {"dims", "repeats"} if bound & {"axes", "order", "sizes"} else set()
+            )  # as they are called one by one
             for name in told:
                 parameter = signature.parameters.get(name)
                 if parameter is not None and parameter.default is not parameter.empty:
