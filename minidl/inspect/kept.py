@@ -7,7 +7,7 @@ is one storage with several holders.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from minidl import dtypes
 from minidl.autograd.tape import Operator
 from minidl.inspect.trace import seen
+from minidl.nn.module import Module
 from minidl.tensor import Tensor
 
 # Attributes of operators that belong to who watches, not to the rule.
@@ -44,8 +45,9 @@ class Holder:
 class Storage:
     """A piece of memory that the tape keeps alive.
 
-    ``kind``: "parameter" (a leaf that requires grad), "activation" (computed on the tape), "constant" (given to an
-    operator from outside the tape: the batch, targets, masks). ``shape`` and ``dtype`` are of the largest view that is held.
+    ``kind``: "parameter" (a leaf that requires grad, or what was named as one), "buffer" (of a module), "activation" (computed
+    on the tape), "constant" (given to an operator from outside the tape: the batch, targets, masks). ``shape`` and ``dtype``
+    are of the largest view that is held.
     """
 
     nbytes: int
@@ -70,36 +72,56 @@ def operators(tensors: Iterable[Tensor]) -> list[Operator]:
     return sorted(seen, key=lambda operator: operator.seq)
 
 
-def storages(ops: list[Operator], names: dict[int, str] | None = None) -> list[Storage]:
-    """What ``ops``, in forward order, keep alive. ``names``: of leaves, by ``id``."""
+def storages(
+    ops: list[Operator], names: Module | Mapping[str, Tensor] | None = None, leaves: str = "parameter"
+) -> list[Storage]:
+    """What ``ops``, in forward order, keep alive. ``names``: a module, by which its parameters and buffers are told, or names
+    of parameters; ``leaves``: the kind of other leaves that require grad."""
     found: dict[int, Storage] = {}
+    known = _known(ops, names, leaves)
     for operator in ops:
         for position, edge in enumerate(operator.edges):
             if edge is not None and isinstance(edge[0], Tensor):
-                leaf = _note(found, edge[0]._data, "parameter")
-                leaf.name = (names or {}).get(id(edge[0])) or leaf.name or _users_name(operator, position)
+                leaf = _note(found, edge[0]._data, leaves, known)
+                leaf.name = leaf.name or _users_name(operator, position)
         line, scope = line_of(operator), scope_of(operator)
         for role, array, edge, released in held(operator):
-            storage = _note(found, array, "constant" if edge is None else "activation")
+            storage = _note(found, array, "constant" if edge is None else "activation", known)
             if storage.kind == "constant" and not storage.name and role.startswith("input "):
                 storage.name = _users_name(operator, int(role[6:]))
             if not any(h.operator is operator and h.role == role for h in storage.holders):
                 storage.holders.append(Holder(operator, role, released, line, scope))
-            if edge is not None and storage.made is None and isinstance(source(edge)[0], Operator):
-                storage.made = source(edge)
-                storage.name = storage.name or f"the output of {storage.made[0].name}"
+            if storage.kind != "activation" or storage.made is not None or edge is None:
+                continue
+            origin = source(edge)
+            if isinstance(origin[0], Operator):  # no leaf that has been given other data since
+                storage.made = origin
+                storage.name = storage.name or f"the output of {origin[0].name}"
     return list(found.values())
 
 
-_RANK = {"constant": 0, "activation": 1, "parameter": 2}
+def _known(ops: list[Operator], names: Module | Mapping[str, Tensor] | None, leaves: str) -> dict[int, tuple[str, str]]:
+    """Kind and name of the memory that is not the tape's own, by the id of its owner."""
+    known = {
+        id(owner_of(edge[0]._data)): (leaves, "")
+        for operator in ops
+        for edge in operator.edges
+        if edge is not None and isinstance(edge[0], Tensor)
+    }
+    if isinstance(names, Module):
+        known.update((id(owner_of(b._data)), ("buffer", name)) for name, b in names.named_buffers())
+    named = names.named_parameters() if isinstance(names, Module) else (names or {}).items()
+    known.update((id(owner_of(p._data)), ("parameter", name)) for name, p in named)
+    return known
 
 
-def _note(found: dict[int, Storage], array: Any, kind: str) -> Storage:
+def _note(found: dict[int, Storage], array: Any, kind: str, known: dict[int, tuple[str, str]]) -> Storage:
     owner = owner_of(array)
+    kind, name = known.get(id(owner), (kind, ""))
     storage = found.get(id(owner))
     if storage is None:
-        storage = found[id(owner)] = Storage(_nbytes(owner), tuple(array.shape), _dtype(array), kind)
-    elif _RANK[kind] > _RANK[storage.kind]:
+        storage = found[id(owner)] = Storage(_nbytes(owner), tuple(array.shape), _dtype(array), kind, name)
+    elif kind == "activation":  # rather than a constant, which is what nothing else is known of
         storage.kind = kind
     if array is not owner:
         storage.views += 1

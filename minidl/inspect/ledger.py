@@ -28,10 +28,11 @@ from minidl.tensor import Tensor
 class Ledger:
     """What :func:`ledger` found.
 
-    ``entries`` are the storages, largest first. Bytes: ``parameters``, ``activations`` (computed on the tape), ``constants``
-    (kept for backward, but given from outside: the batch, targets, masks); ``kept``, the three together, is what is alive
-    when backward begins. ``forward`` and ``backward`` are the predicted timelines, whose ``peak`` is the worst; all count
-    parameters and constants in. ``states`` is what the optimiser keeps.
+    ``entries`` are the storages, largest first. Bytes: ``parameters`` (those that take part), ``activations`` (computed on the
+    tape, from the input to the loss: of the model's outputs, what :func:`minidl.inspect.memory` and ``summary`` tell),
+    ``constants`` (kept for backward, but given from outside: the batch, targets, masks, buffers); ``kept``, the three
+    together, is what is alive when backward begins. ``forward`` and ``backward`` are the predicted timelines, whose ``peak``
+    is the worst; all count parameters and constants in. ``states`` is what the optimiser keeps.
 
     The prediction walks over the tape as backward does, and knows the temporaries of the reference kernels
     (minidl.inspect.workspace). It does not know what else the program holds: a list of outputs, another model.
@@ -55,7 +56,7 @@ class Ledger:
 
     @property
     def constants(self) -> int:
-        return kept.total(self.entries, "constant")
+        return kept.total(self.entries, "constant") + kept.total(self.entries, "buffer")
 
     @property
     def kept(self) -> int:
@@ -117,8 +118,9 @@ class Ledger:
         views = sum(entry.views > 0 for entry in self.entries)
         worst = self.backward.at
         told = [
-            f"activations {size_of(self.activations)}, parameters {size_of(self.parameters)}, given from outside "
-            f"{size_of(self.constants)}; {len(self.entries)} pieces of memory, {views} of them seen through views",
+            f"activations {size_of(self.activations)} (of all that was computed, the loss function's too), parameters that "
+            f"take part {size_of(self.parameters)}, given from outside (the batch, targets, masks) {size_of(self.constants)}; "
+            f"{len(self.entries)} pieces of memory, {views} of them seen through views",
             f"predicted peak of backward {size_of(self.peak_backward)}"
             + (f", in the rule of {worst.name}" if worst is not None else "")
             + f"; of a training step {size_of(self.peak_step)} (optimiser state {size_of(self.states)})",
@@ -167,8 +169,7 @@ def ledger(
             f"ledger: backward has passed over this graph and freed what {freed.name} kept; compute the loss again, or pass "
             "retain_graph=True to that backward"
         )
-    named = names.named_parameters() if isinstance(names, Module) else (names or {}).items()
-    found = kept.storages(ops, {id(tensor): name for name, tensor in named})
+    found = kept.storages(ops, names)
     gradients = sum({id(t): t.nbytes for t in _leaves(ops)}.values())
     return Ledger(
         sorted(found, key=lambda storage: -storage.nbytes),

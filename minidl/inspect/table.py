@@ -48,8 +48,9 @@ class Layer:
 @dataclass
 class Memory:
     """The bytes that one training step keeps: ``parameters``, ``gradients``, ``buffers``, the ``optimizer`` states by
-    optimiser, ``activations`` (computed on the way and kept for backward) and ``constants`` (kept for backward too, but given
-    from outside the tape: the batch, masks). ``layers`` has the activations by layer, in the order of the calls."""
+    optimiser, ``activations`` (computed on the way to the model's outputs and kept for backward: a loss function comes on top,
+    as the ledger of a loss tells) and ``constants`` (kept for backward too, but given from outside the tape: the batch,
+    masks). ``layers`` has the activations by layer, in the order of the calls."""
 
     parameters: int
     gradients: int
@@ -84,7 +85,8 @@ class Memory:
         """The totals, a line each."""
         states = "; ".join(f"{name} {size_of(n)}" for name, n in self.optimizers.items())
         return [
-            f"activations {size_of(self.activations)}, and {size_of(self.constants)} given from outside (the batch, masks)",
+            f"activations {size_of(self.activations)}, up to the model's outputs (a loss function keeps its own), and "
+            f"{size_of(self.constants)} given from outside (the batch, masks)",
             f"parameters {size_of(self.parameters)}, gradients {size_of(self.gradients)}, buffers {size_of(self.buffers)}",
             f"optimiser state: {states}",
             f"together, with Adam: {size_of(self.total())}",
@@ -192,7 +194,7 @@ def memory(model: Module, input: Any) -> Memory:
 def _run(model: Module, input: Any, count: bool) -> tuple[list[Layer], list[kept.Storage]]:
     with without_trace(model), enable_grad(), Followed(model, count=count) as followed:
         outputs = [y for y in tensors_in(call(model, input)) if y.requires_grad]
-        found = kept.storages(kept.operators(outputs)) if outputs else []
+        found = kept.storages(kept.operators(outputs), model, leaves="constant")
         layers = {c: _layer(c) for c in followed.calls}
         for storage in found:
             owner = followed.where(storage.holders[0].operator) if storage.holders else None

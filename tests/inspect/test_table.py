@@ -9,6 +9,7 @@ import pytest
 import minidl
 from minidl import inspect, nn, optim
 from minidl.autograd import tape
+from minidl.inspect.calls import tensors_in
 from minidl.inspect.numbers import histogram, size_of, sparkline
 from minidl.inspect.states import state_bytes
 from minidl.nn import hooks
@@ -127,6 +128,78 @@ def test_optimiser_states():
         optimizer.step()
         kept = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, minidl.Tensor)]
         assert predicted == sum(v.nbytes for v in kept), type(optimizer).__name__
+
+
+class TwoOutputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return [self.fc(x).exp(), {"more": self.fc(x * 2).sigmoid()}]
+
+
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 8))
+
+    def forward(self, x):
+        return minidl.utils.checkpoint.checkpoint(self.body, x).tanh()
+
+
+AGREE = {
+    "convolutions": (
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)),
+        (2, 1, 6, 6),
+    ),
+    "an LSTM": (lambda: nn.LSTM(8, 4, 2, bidirectional=True), (5, 2, 8)),
+    "a Transformer": (lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), 2), (5, 2, 8)),
+    "two outputs of one layer": (TwoOutputs, (4, 8)),
+    "a checkpoint": (Checkpointed, (4, 8)),
+    "a frozen layer": (
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8).requires_grad_(False), nn.Tanh()),
+        (4, 8),
+    ),
+    "evaluation": (lambda: nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8)).eval(), (4, 8)),
+}
+
+
+@pytest.mark.parametrize("name", AGREE)
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("wants_gradient", [False, True])
+def test_summary_memory_and_ledger_count_the_same(name, amp, wants_gradient):
+    make, shape = AGREE[name]
+    model, x = make(), minidl.randn(shape, requires_grad=wants_gradient)
+    with minidl.autocast("cpu", enabled=amp):
+        memory, summary = inspect.memory(model, x), inspect.summary(model, x)
+        outputs = list(tensors_in(model(x)))
+        book, whole = inspect.ledger(outputs, model), inspect.ledger(outputs[0].float().square().exp().sum(), model)
+    assert memory.activations == summary.memory.activations == book.activations > 0
+    assert memory.activations == sum(layer.activations for layer in summary.layers)
+    given = sum(s.nbytes for s in book.entries if s.kind == "constant")
+    if wants_gradient:  # a leaf, which the ledger takes for a parameter
+        given += next((s.nbytes for s in book.entries if s.kind == "parameter" and not s.name), 0)
+    assert memory.constants == given
+    if name != "two outputs of one layer":
+        assert whole.activations > book.activations  # exp keeps its result
+    assert "the loss function's too" in str(book)
+    assert "up to the model's outputs" in str(memory)
+    assert "up to the model's outputs" in str(summary)
+
+
+@pytest.mark.parametrize("wants_gradient", [False, True])
+def test_what_is_the_models_own_is_not_given_from_outside(wants_gradient):
+    """Frozen weights and running statistics are kept for backward, and counted already; not so a batch, even if it wants a
+    gradient."""
+    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 8).requires_grad_(False)).eval()
+    x = minidl.randn(4, 8, requires_grad=wants_gradient)
+    memory = inspect.memory(model, x)
+    assert memory.constants == x.nbytes
+    book = inspect.ledger(model(x), model)
+    kinds = {entry.name: entry.kind for entry in book.entries}
+    assert kinds["2.weight"] == "parameter"
+    assert kinds["1.running_var"] == "buffer"
 
 
 def test_memory_by_layer():
