@@ -255,7 +255,9 @@ class RankAllocator:
         return round(self.least + (self.most - self.least) * left**3)
 
     def ranks(self) -> list[int]:
-        """How many triplets of each layer are alive."""
+        """How many triplets of each layer are alive: all of them until the budget falls, though every λ starts at 0."""
+        if self.budget(self.step_number) >= self.most:
+            return [a.rank for a in self.layers]
         return [int(ops.count_nonzero(a.lora_E).item()) for a in self.layers]
 
     def observe(self) -> None:

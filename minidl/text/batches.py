@@ -95,8 +95,9 @@ class Streams:
 class MaskedText(Dataset):
     """Windows for masked language modelling: (T,) with tokens hidden, and (T,) the hidden ones, -100 elsewhere.
 
-    A token is chosen with probability ``share``; of the chosen 80 % become ``mask``, 10 % another token drawn from all, and
-    10 % stay: the model cannot know which to trust (Devlin et al. 2019, section 3.1).
+    A token is chosen with probability ``share``; of the chosen 80 % become ``mask``, 10 % a token drawn from all, which as in
+    the paper's own program may be the same by chance, and 10 % stay: the model cannot know which to trust (Devlin et al.
+    2019, section 3.1). In a window where none would be chosen, one is.
 
     Args:
         tokens, length: as for :class:`Windows`.

@@ -134,6 +134,19 @@ def test_the_budget_falls_along_a_cubic():
     assert budgets[40] == round(4 + 12 * 0.5**3)
 
 
+def test_all_triplets_are_alive_until_the_budget_falls():
+    model = lora.add_adapters(classifier(), lora.AdaLoRALinear, rank=4)
+    allocator = lora.RankAllocator(model, target=1, total=100, begin=0.1, end=0.3)
+    assert all((a.lora_E == 0).all() for a in lora.adapters(model).values())
+    for _ in range(10):
+        assert allocator.ranks() == [4, 4, 4, 4]
+        allocator.prune()
+    for a in lora.adapters(model).values():
+        nn.init.ones_(a.lora_E)
+    allocator.prune()
+    assert sum(allocator.ranks()) == allocator.budget(11) < 16
+
+
 def test_ranks_go_where_the_gradient_is():
     """Two layers; the loss feels one of them alone, and two of its four triplets more than the others."""
     minidl.manual_seed(0)
