@@ -221,4 +221,7 @@ def _attributes(operator: Operator) -> dict[str, Any]:
 def _otherwise(op: Op, token: str) -> str:
     """The meaning of what is neither the operator's own nor a value: a setting, or a sign."""
     settings = every_setting(op.operator)
-    return str(settings[token]) if token in settings else _COMMON.get(token, "")
+    if token in settings or token in _COMMON:
+        return str(settings.get(token, _COMMON.get(token)))
+    kept = op.operator.__dict__.get(token)
+    return str(kept) if len(token) > 1 and isinstance(kept, (int, float, str, tuple)) else ""
