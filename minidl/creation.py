@@ -315,7 +315,12 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     target = numpy_dtype(dtype)
     if target is None:
         target = (fill_value.dtype if isinstance(fill_value, Tensor) else dtypes.scalar_dtype(fill_value)).numpy
-    return leaf(_filled(namespace_for(device), shape, number(fill_value), target), requires_grad)
+    value = number(fill_value)
+    if isinstance(value, float) and target.kind not in "iub":
+        with np.errstate(all="ignore"):
+            if math.isfinite(value) and not np.isfinite(np.asarray(value).astype(target)):
+                raise RuntimeError(f"full: value {value} cannot be converted to type {target.name} without overflow")
+    return leaf(_filled(namespace_for(device), shape, value, target), requires_grad)
 
 
 def _filled(xp: Any, shape: tuple[int, ...], value: Any, target: np.dtype) -> Any:
@@ -420,13 +425,16 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
     if target is None:
         whole = all(isinstance(b, (int, np.integer)) for b in (start, end, step))
         target = np.dtype(np.int64) if whole else dtypes.get_default_dtype().numpy
-    if target.kind in "iu":
+    if target == np.int64:
         start, end, step = int(start), int(end), int(step)
         if step == 0:
             raise ValueError("arange: step must be nonzero: it is less than 1, and the type is an integer's")
-        values = np.arange(start, end, step, dtype=np.int64)
+        values = np.arange(start, end, step)
     else:
-        values = start + step * np.arange(max(math.ceil((end - start) / step), 0), dtype=np.float64)
+        count = max(math.ceil((end - start) / step), 0)
+        if target.kind in "iu":  # PyTorch counts the steps first, and only then makes whole numbers of them
+            start, step = int(start), int(step)
+        values = start + step * np.arange(count, dtype=np.int64 if target.kind in "iu" else np.float64)
     return leaf(namespace_for(device).asarray(values.astype(target)), requires_grad)
 
 

@@ -240,6 +240,16 @@ D.default_collate([(T([1]), "a", {"x": 1.5}), (T([2]), "b", {"x": 2.5})])
 D.default_collate([T([1.0], requires_grad=True), T([2.0])])
 next(iter(D.DataLoader([T([1.0], requires_grad=True)])))
 D.TensorDataset(T([1, 2]), T([3]))
+L.arange(2.5, dtype=L.int32)
+L.arange(2.5, dtype=L.int64)
+L.arange(0, 1, 0.25, dtype=L.uint8)
+L.arange(0, 1, 0.25, dtype=L.int64)
+L.arange(5, 1, -1.5, dtype=L.int8)
+L.full((2,), 1e40, dtype=L.float32)
+L.full((2,), 7e4, dtype=L.float16)
+L.full((2,), float("inf"), dtype=L.float16)
+L.full((2,), 1e40)
+L.linalg.matrix_power(L.eye(2), 1.5)
 D.ConcatDataset([])
 D.ConcatDataset([[1, 2], [3]])[-4]
 D.ConcatDataset([[1, 2], [3]])[3]
@@ -296,6 +306,7 @@ y = Same.apply(x)
 x.mul_(2)
 y.sum()
 """,
+    "an input returned and saved in setup_context, unrecorded": "with L.no_grad():\n    y = Setup.apply(T([1.0]))",
     "an input returned and saved in setup_context": "y = Setup.apply(T([1.0], requires_grad=True))",
     "an input marked dirty but not returned": "y = Forgets.apply(T([1.0], requires_grad=True) * 1)",
     "a Function's gradient of the broadcast shape is summed": """
@@ -395,6 +406,29 @@ y = x * x
 y.as_strided((2,), (2,)).mul_(3)
 (g,) = L.autograd.grad((y * y).sum(), x, create_graph=True)
 g.sum().backward()
+""",
+    "gradients of a batch of vectors": """
+x = T([1.0, 2.0, 3.0], requires_grad=True)
+y = T([1.0], requires_grad=True)
+v = L.eye(3) * 2
+a = L.autograd.grad(x * x, x, v, is_grads_batched=True)
+b = L.autograd.grad(x * x, (x, y), (v,), is_grads_batched=True, allow_unused=True, create_graph=True)
+b[0].sum().backward()
+""",
+    "unused and not allowed, yet materialized": """
+x = T([1.0], requires_grad=True)
+L.autograd.grad(x.sum(), x, allow_unused=False, materialize_grads=True)
+""",
+    "Jacobians by name of their strategy": """
+J = L.autograd.functional.jacobian
+H = L.autograd.functional.hessian
+a = J(lambda x: x**2, T([1.0, 2.0]), strategy="reverse-mode")
+b = H(lambda x: (x**3).sum(), T([1.0, 2.0]), outer_jacobian_strategy="reverse-mode")
+J(lambda x: x**2, T([1.0, 2.0]), strategy="sideways")
+""",
+    "Jacobians of a list": "L.autograd.functional.jacobian(lambda x: x**2, [T([1.0])])",
+    "the Hessian of what is linear, strictly": """
+L.autograd.functional.hvp(lambda x: x.sum(), T([1.0]), T([1.0]), strict=True)
 """,
     "inference mode": """
 x = T([1.0], requires_grad=True)

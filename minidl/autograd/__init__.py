@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minidl.absent import finder as _finder
 from minidl.autograd import devices as _devices  # noqa: F401 (hangs its guard)
 from minidl.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from minidl.autograd.function import Function, once_differentiable
@@ -42,3 +43,5 @@ __all__ = [
     "set_grad_enabled",
     "watch",
 ]
+
+__getattr__ = _finder(__name__)

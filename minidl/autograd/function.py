@@ -163,7 +163,7 @@ def _among(value: Any, values: tuple) -> bool:
 
 def _alias(ctx: Context, x: Tensor, recording: bool) -> Tensor:
     """``x`` as a tensor of its own that shares its memory, for an output that is an input."""
-    if ctx.function.setup_context is not None and _among(x, ctx._to_save):
+    if recording and ctx.function.setup_context is not None and _among(x, ctx._to_save):
         raise RuntimeError(
             f"{ctx.name}: An input that has been returned as-is as output is being saved for backward. This is not "
             "supported if you override setup_context: return x.view_as(x), or save in forward itself."

@@ -66,12 +66,19 @@ def hvp(
 
 
 def jacobian(
-    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
 ) -> Any:
     """The Jacobian: a Tensor of shape (*output, *input); nested tuples [output][input] where there are several.
 
-    ``vectorize`` is accepted as in PyTorch; rows are computed one at a time.
+    ``vectorize`` and ``strategy`` are accepted as in PyTorch; rows are computed one at a time, by backward.
     """
+    if strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError(f'jacobian: Expected strategy to be "forward-mode" or "reverse-mode", got {strategy!r}')
     xs, single = _prepare(inputs, create_graph)
     with enable_grad():
         ys, single_output = _call(func, xs, "jacobian", strict)
@@ -81,9 +88,17 @@ def jacobian(
 
 
 def hessian(
-    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """The Hessian of a scalar function: (*input, *input); nested tuples [input][input] where there are several."""
+    """The Hessian of a scalar function: (*input, *input); nested tuples [input][input] where there are several.
+
+    The last two arguments as for :func:`jacobian`.
+    """
     single = isinstance(inputs, Tensor)
 
     def gradient(*xs: Tensor) -> Any:
@@ -93,13 +108,15 @@ def hessian(
         first = _grad((y,), xs, None, True, strict, "hessian")
         return first[0] if single else first
 
-    return jacobian(gradient, inputs, create_graph, strict)
+    return jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
 
 
 def _prepare(inputs: Any, create_graph: bool) -> tuple[tuple[Tensor, ...], bool]:
     """The inputs as tensors to differentiate by: on the caller's tape under ``create_graph``, leaves otherwise."""
     single = isinstance(inputs, Tensor)
-    xs = (inputs,) if single else tuple(inputs)
+    if not single and not isinstance(inputs, tuple):
+        raise TypeError(f"the inputs must be a Tensor or a tuple of Tensors, got {type(inputs).__name__}")
+    xs = (inputs,) if single else inputs
     for position, x in enumerate(xs):
         if not isinstance(x, Tensor):
             raise TypeError(f"inputs[{position}] must be a Tensor, got {type(x).__name__}")
@@ -148,6 +165,8 @@ def _zeros_like(x: Tensor) -> Tensor:
 def _grad(ys: tuple, xs: tuple, vs: Any, create_graph: bool, strict: bool, name: str) -> tuple[Tensor, ...]:
     """Gradients with zeros for independence (an error under ``strict``)."""
     used = [i for i, y in enumerate(ys) if y.requires_grad]
+    if not used and strict:
+        raise RuntimeError(f"{name}: the output is independent of the inputs (strict=True forbids it)")
     if not used:
         return tuple(_zeros_like(x) for x in xs)
     gradients = grad(

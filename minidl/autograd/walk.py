@@ -62,16 +62,25 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the sum of ``outputs`` with respect to each of ``inputs``; no ``.grad`` is touched.
 
     Args as for :func:`backward`; ``allow_unused`` gives None for an input that the outputs do not depend on,
-    ``materialize_grads`` zeros.
+    ``materialize_grads`` zeros. With ``is_grads_batched`` the ``grad_outputs`` have a further first dimension, and so
+    have the gradients: one backward for each.
 
     Raises:
         RuntimeError: as :func:`backward`; an input that does not require grad, or that was not used.
+        ValueError: ``allow_unused=False`` beside ``materialize_grads``.
     """
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False"
+        )
+    if is_grads_batched:
+        return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     targets = _as_tuple(inputs)
     roots, gradients = _roots(outputs, grad_outputs, create_graph)
     wanted = [_edge_of(t, i, "grad") for i, t in enumerate(targets)]
@@ -92,6 +101,24 @@ def grad(
             )
         results.append(gradient if gradient is None or isinstance(gradient, Tensor) else wrap(gradient))
     return tuple(results)
+
+
+def _batched(
+    outputs: Any, inputs: Any, vectors: Any, retain_graph: bool | None, create_graph: bool, *how: Any
+) -> tuple:
+    from minidl import ops  # written in what this module defines: imported when used
+
+    vectors = _as_tuple(vectors)
+    count = {len(v) for v in vectors}
+    if len(count) != 1:
+        raise ValueError(
+            f"grad: is_grads_batched needs grad_outputs of one length, got {[tuple(v.shape) for v in vectors]}"
+        )
+    rows = []
+    for i in range(n := count.pop()):
+        keep = retain_graph or create_graph or i + 1 < n
+        rows.append(grad(outputs, inputs, [v[i] for v in vectors], keep, create_graph, how[0], False, how[1]))
+    return tuple([None if column[0] is None else ops.stack(column) for column in zip(*rows)])
 
 
 def _as_tuple(tensors: Any) -> tuple:

@@ -238,6 +238,8 @@ def matrix_rank(A: Any, *, tol: Any = None, atol: Any = None, rtol: Any = None, 
 def matrix_power(A: Any, n: int) -> Any:
     """A multiplied by itself, n factors, by repeated squaring; negative n powers of the inverse."""
     check_matrix("linalg.matrix_power", A, square=True)
+    if not hasattr(n, "__index__"):
+        raise TypeError(f"linalg.matrix_power(): argument 'n' (position 2) must be int, not {n.__class__.__name__}")
     if n < 0:
         A, n = inv(A), -n
     if n == 0:
