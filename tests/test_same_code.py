@@ -306,7 +306,7 @@ y = Same.apply(x)
 x.mul_(2)
 y.sum()
 """,
-    "an input returned and saved in setup_context, unrecorded": "with L.no_grad():\n    y = Setup.apply(T([1.0]))",
+    "the same, unrecorded": "with L.no_grad():\n    y = Setup.apply(T([1.0], requires_grad=True))",
     "an input returned and saved in setup_context": "y = Setup.apply(T([1.0], requires_grad=True))",
     "an input marked dirty but not returned": "y = Forgets.apply(T([1.0], requires_grad=True) * 1)",
     "a Function's gradient of the broadcast shape is summed": """

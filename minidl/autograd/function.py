@@ -162,16 +162,18 @@ def _among(value: Any, values: tuple) -> bool:
 
 
 def _alias(ctx: Context, x: Tensor, recording: bool) -> Tensor:
-    """``x`` as a tensor of its own that shares its memory, for an output that is an input."""
-    if recording and ctx.function.setup_context is not None and _among(x, ctx._to_save):
+    """``x`` as a tensor of its own that shares its memory, for an output that is an input; cut off the tape, as by
+    ``detach``, where x is on it but nothing is recorded."""
+    alias = wrap(x._data.view())
+    alias._counter = x._counter
+    if x.requires_grad and not recording:
+        return alias
+    if ctx.function.setup_context is not None and _among(x, ctx._to_save):
         raise RuntimeError(
             f"{ctx.name}: An input that has been returned as-is as output is being saved for backward. This is not "
             "supported if you override setup_context: return x.view_as(x), or save in forward itself."
         )
-    alias = wrap(x._data.view())
-    alias._counter = x._counter
-    if recording or not x.requires_grad:
-        alias._view = View(x, None, _IN_FUNCTION)
+    alias._view = View(x, None, _IN_FUNCTION)
     return alias
 
 
