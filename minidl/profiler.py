@@ -336,6 +336,7 @@ class Averages(list):
 
     def rich_table(self, sort_by: str = "total", row_limit: int = 30) -> Any:
         """The rows as a table of rich's."""
+        from rich.box import SIMPLE_HEAD
         from rich.markup import escape
         from rich.table import Table
 
@@ -348,7 +349,8 @@ class Averages(list):
             )
         if any(row.calls == 1 and row.own > work / 10 for row in self):
             share += "; of what ran once, warm-up cannot be told apart"
-        table = Table(title=f"{self.seconds * 1e3:.4g} ms, {share}", title_justify="left")
+        title = f"{self.seconds * 1e3:.4g} ms, {share}"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for column in ("operator", "phase"):
             table.add_column(column, no_wrap=True)
         for column in ("calls", "total ms", "self ms", "self %", "warm-up ms", "MB", "GB/s"):
@@ -360,7 +362,8 @@ class Averages(list):
             numbers = (f"{row.total * 1e3:.3g}", f"{row.own * 1e3:.3g}", f"{row.own / max(work, 1e-12):.0%}")
             numbers += (f"{row.warm_up * 1e3:.3g}" if row.warm_up else "",)
             ran = ", ".join(row.implementations)
-            where = os.path.relpath(row.line) if row.line.startswith(os.getcwd() + os.sep) else row.line
+            inside = row.line.startswith(os.getcwd() + os.sep)
+            where = os.path.relpath(row.line) if inside else os.path.basename(row.line)
             table.add_row(
                 *(row.name, row.phase, str(row.calls), *numbers, f"{row.nbytes / 1e6:.3g}", f"{rate:.3g}"),
                 *(escape(ran), escape(where)),

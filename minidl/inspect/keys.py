@@ -37,7 +37,10 @@ class Keys(Lines):
     def command(self) -> str | None:
         key = self._key()
         if key in KEYS or key in AT_ONCE:
-            return KEYS.get(key, key)
+            command = KEYS.get(key, key)
+            sys.stdout.write(f"{command}\n")  # as if it had been typed, and return
+            sys.stdout.flush()
+            return command
         if not key.isprintable() or key == "":
             return "h"
         sys.stdout.write(key)  # what was typed so far; the rest may be corrected as usual

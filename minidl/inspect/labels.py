@@ -54,8 +54,9 @@ def _small(name: str) -> str:
 
 
 def formula_of(operator: Operator) -> str:
-    """What the operator computes and how its gradient is computed: the first paragraph of its docstring."""
-    return _first_paragraph(documented(operator).__doc__ or "")
+    """What the operator computes and how its gradient is computed: the first paragraph of its docstring, unless it has
+    another ``formula`` for how it is set."""
+    return getattr(operator, "formula", None) or _first_paragraph(documented(operator).__doc__ or "")
 
 
 def documented(operator: Operator) -> type:

@@ -151,7 +151,7 @@ _LEVEL = dict(zip("ᵃᵇᵈⁱʲᵐⁿᵖˣʸᵢⱼₖ", "abdijmnpxyijk"))
 _TOKEN = re.compile(r"(?<!')(?:[Α-ϖ]|[A-Za-z]\u0304|log[₀-₉]+|[A-Za-z]+(?:_[a-z]{2,})?\d?)")
 
 
-def where(op: Op, describe: Callable[[int | None], str], width: int = 110) -> list[str]:
+def where(op: Op, describe: Callable[[int | None], str], width: int = 90) -> list[str]:
     """Lines that say what the letters of an operator's formula stand for: "x: h [5 × 4];  W: fc.weight [2 × 4]"."""
     alike: dict[str, list[str]] = {}
     for letter, meaning in letters(op, describe).items():

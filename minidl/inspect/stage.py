@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.columns import Columns
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
@@ -38,7 +39,7 @@ def has_colours(console: Console) -> bool:
 def picture(step: Step, colours: bool) -> Group:
     """All of a step: heading, source, explanation, heat maps."""
     first, *lines = explain.explain(step).splitlines()
-    parts: list[Any] = [Rule(Text(first, style="bold"), align="left"), progress(step.recording, step.index)]
+    parts: list[Any] = [Rule(), Text(first, style="bold"), progress(step.recording, step.index)]
     if step.line is not None:
         parts.append(source(step.line))
     parts += [_styled(line) for line in lines]
@@ -68,14 +69,16 @@ def source(line: Line) -> Any:
     )  # fmt: skip
 
 
-def _styled(line: str) -> Text:
-    text = Text(line)
+def _styled(line: str) -> Padding:
+    """A line in colours; where it is too long, it goes on as far in as it began."""
+    indent = len(line) - len(line.lstrip())
+    text = Text(line[indent:])
     word = line.split(" ", 1)[0]
     if word in STYLES:
         text.stylize(STYLES[word])
     text.highlight_regex(r"NaN|infinite", "bold red")
     text.highlight_regex(r"∂[^ =:·⊙]+", "italic")
-    return text
+    return Padding(text, (0, 0, 0, indent), expand=False)
 
 
 def heat_maps(step: Step, colours: bool) -> Columns | None:
@@ -145,15 +148,17 @@ def _shade(number: float, most: float) -> str:
 
 def legend(colours: bool) -> Text:
     """How to read the maps."""
-    if colours:
-        words = [("violet", _rgb(-1.0)), (" below 0, ", ""), ("green", _rgb(1.0)), (" above it, white at 0", "")]
-        return Text.assemble(
-            *words, ", the deepest where it is farthest from 0; yellow is NaN or infinite", style="dim"
+    if not colours:
+        return Text(
+            f"{SHADES}: the darker the farther from 0; a minus before it: below 0; blank: 0; ?: NaN or infinite"
         )
-    return Text(
-        f"{SHADES} by distance from 0, the darkest where it is farthest; a minus before it: below 0; blank: 0; "
-        "?: NaN or infinite"
-    )
+    words = [
+        ("violet", _rgb(-1.0)),
+        " below 0, ",
+        ("green", _rgb(1.0)),
+        " above, white at 0; the deeper the farther from it; ",
+    ]
+    return Text.assemble(*words, "yellow: NaN or infinite", style="dim")
 
 
 def _rgb(number: float) -> str:

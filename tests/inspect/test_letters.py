@@ -206,10 +206,13 @@ def test_cross_entropy_in_words(traced):
         loss = F.cross_entropy(logits, target)
     text = inspect.backward(loss)[0].explain()
     for words in (
-        *("x: scores, logits [3 × 4]", "y: loss [a number]", "t: target, the right class", "C: number of classes"),
-        *("s: label_smoothing, 0", "reduced: reduction='mean'", "e: 2.718…", "Σ: sum"),
+        *("x: scores, logits [3 × 4]", "y: loss [a number]", "t: target, the right class"),
+        *("y = log Σ eˣ - x_t", "reduced: reduction='mean'", "e: 2.718…", "Σ: sum", "c: a class"),
     ):
         assert words in text
+    smoothed = inspect.backward(F.cross_entropy(logits, target, label_smoothing=0.1))[0].explain()
+    assert "y = (1 - s) w_t l_t + s/C Σ_c w_c l_c" in smoothed
+    assert "s: label_smoothing, 0.1" in smoothed
     for internal in ("weight=None", "smoothing=0.0", "kept", "total"):
         assert internal not in text
 

@@ -151,7 +151,7 @@ def test_heat_maps_with_and_without_colours():
     assert {len(row) for row in plain} == {2 * 24}
     assert "█" in "".join(plain)
     assert stage.SHADES in stage.legend(colours=False).plain
-    assert "green above it" in stage.legend(colours=True).plain
+    assert "green above" in stage.legend(colours=True).plain
     coloured = stage.heat_map(gradient)
     assert coloured.plain.count("▀") == 8 * 24
     assert "rgb(" in str(coloured.spans[0].style)

@@ -53,10 +53,17 @@ def cross_entropy(
 
 
 class CrossEntropy(Operator):
-    """y = (1 - s) w_t l_t + s/C Σ_c w_c l_c with l_c = log Σ eˣ - x_c, reduced.  See minidl_kernels.cross_entropy.
+    """y = log Σ eˣ - x_t, reduced;  ∂y/∂x_c = softmax(x)_c - [c = t] before that.  See minidl_kernels.cross_entropy.
 
-    ``index``: classes t in range; ``kept``: which of them count, None for all; s: label smoothing.
+    ``index``: classes t in range; ``kept``: which of them count, None for all.
     """
+
+    @property
+    def formula(self) -> str | None:
+        """Where there are weights or label smoothing, the formula with both."""
+        if self.weight is None and not self.smoothing:
+            return None
+        return "y = (1 - s) w_t l_t + s/C Σ_c w_c l_c with l_c = log Σ eˣ - x_c, reduced"
 
     def __init__(self, index: Any, kept: Any, weight: Any, smoothing: float, reduction: str) -> None:
         self.index, self.kept, self.weight = index, kept, weight
