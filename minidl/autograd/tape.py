@@ -361,7 +361,7 @@ class Pass:
                 operator = heappop(self.heap)[1]
                 gradients = self.table.pop(operator)
                 if operator.hooks is not None:
-                    run_hooks(operator.hooks, gradients, self.create_graph)
+                    self.call_hooks(operator, operator.hooks, gradients)
                 if self.wanted is not None:
                     for position, gradient in enumerate(gradients):
                         if (operator, position) in self.wanted:
@@ -369,6 +369,18 @@ class Pass:
                 if on_the_way is None or operator in on_the_way:
                     self.step(operator, gradients)
             self.reach_leaves()
+
+    def call_hooks(self, source: Any, hooks: dict[int, list], gradients: list) -> None:
+        """Call the hooks of each value of ``source``, an operator or a leaf, with its gradient, a Tensor; what a hook returns
+        takes the gradient's place."""
+        for position, functions in hooks.items():
+            if gradients[position] is None:
+                continue
+            for function in list(functions):
+                gradient = gradients[position]
+                changed = function(gradient if isinstance(gradient, Tensor) else wrap(gradient))
+                if changed is not None:
+                    gradients[position] = changed if self.create_graph else changed._data
 
     def step(self, operator: Operator, gradients: list) -> None:
         """Apply one gradient rule and pass its results on."""
@@ -450,7 +462,7 @@ class Pass:
         arrived, self.table = self.table, {}
         for leaf, gradients in arrived.items():
             if leaf._hooks:
-                run_hooks({0: leaf._hooks}, gradients, self.create_graph)
+                self.call_hooks(leaf, {0: leaf._hooks}, gradients)
         if self.wanted is not None:
             for leaf, gradients in arrived.items():
                 if (leaf, 0) in self.wanted:
@@ -460,18 +472,6 @@ class Pass:
             leaf, gradients = arrived.popitem()
             if leaf._requires_grad:  # it may have been switched off since
                 add_to_grad(leaf, gradients.pop(), self.create_graph)
-
-
-def run_hooks(hooks: dict[int, list], gradients: list, create_graph: bool) -> None:
-    """Call the hooks of each value with its gradient, a Tensor; what a hook returns takes the gradient's place."""
-    for position, functions in hooks.items():
-        if gradients[position] is None:
-            continue
-        for function in list(functions):
-            gradient = gradients[position]
-            changed = function(gradient if isinstance(gradient, Tensor) else wrap(gradient))
-            if changed is not None:
-                gradients[position] = changed if create_graph else changed._data
 
 
 def _probe(gradient: Any) -> int:

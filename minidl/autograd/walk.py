@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minidl.autograd.tape import Pass, add_to_grad
+from minidl.autograd.tape import Operator, Pass, add_to_grad, apply
 from minidl.backends import namespace
 from minidl.tensor import Tensor, wrap
 
@@ -106,8 +106,6 @@ def grad(
 def _batched(
     outputs: Any, inputs: Any, vectors: Any, retain_graph: bool | None, create_graph: bool, *how: Any
 ) -> tuple:
-    from minidl import ops  # written in what this module defines: imported when used
-
     vectors = _as_tuple(vectors)
     count = {len(v) for v in vectors}
     if len(count) != 1:
@@ -118,7 +116,17 @@ def _batched(
     for i in range(n := count.pop()):
         keep = retain_graph or create_graph or i + 1 < n
         rows.append(grad(outputs, inputs, [v[i] for v in vectors], keep, create_graph, how[0], False, how[1]))
-    return tuple([None if column[0] is None else ops.stack(column) for column in zip(*rows)])
+    return tuple([None if column[0] is None else apply(_Beside(), *column) for column in zip(*rows)])
+
+
+class _Beside(Operator):
+    """y = the inputs beside each other along a new first axis;  ∂xᵢ = g[i]."""
+
+    def forward(self, *arrays: Any) -> Any:
+        return namespace(arrays[0]).stack(arrays)
+
+    def backward(self, g: Any) -> Any:
+        return tuple([g[i] for i in range(len(self.edges))])
 
 
 def _as_tuple(tensors: Any) -> tuple:
