@@ -255,9 +255,9 @@ class RecordedPass(Pass):
         self._step = None
 
     def _incoming(self, operator: Operator, position: int, gradient: Any) -> Gradient:
-        """The note on a sum that is complete, which was made when the last contribution came; unless a hook changed it."""
+        """The note on a sum that is complete, which was made when the last contribution came, or by the hooks."""
         known = self._arrived.get((operator, position))
-        return self._note(gradient) if known is None or operator.hooks is not None else known
+        return self._note(gradient) if known is None else known
 
     def _rule(self, operator: Operator, phase: str, rule: Any, arrays: tuple) -> Any:
         step = self._step
@@ -287,14 +287,17 @@ class RecordedPass(Pass):
         after = self._arrived[edge] = given if before is None else self._note(self.table[edge[0]][edge[1]])
         self._step.added.append(Added(self._step.local[-1].value, before, given, after))
 
+    def call_hooks(self, source: Any, hooks: dict[int, list], gradients: list) -> None:
+        super().call_hooks(source, hooks, gradients)
+        for position in hooks:  # which may have changed what arrived
+            if gradients[position] is not None:
+                self._arrived[source, position] = self._note(gradients[position])
+
     def reach_leaves(self) -> None:
         ids = {leaf: self.recording.nodes.edges[leaf, 0] for leaf in self.table}
-        for leaf, id in ids.items():
-            self.recording.gradients[id] = self._arrived[leaf, 0]
         super().reach_leaves()
         for leaf, id in ids.items():
-            if leaf._hooks and leaf._grad is not None and id not in self.recording.before:  # a hook may have changed it
-                self.recording.gradients[id] = self._note(leaf._grad)
+            self.recording.gradients[id] = self._arrived[leaf, 0]
 
     def _note(self, gradient: Any) -> Gradient:
         return Gradient(gradient, self._keeper)

@@ -14,7 +14,8 @@ import contextlib
 import threading
 import time
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,29 +63,32 @@ def seen(operator: Any) -> Seen | None:
     return note if note is not None and note.seq == operator.seq else None
 
 
-@dataclass
 class Keeper:
-    """Copies arrays into NumPy's memory, up to ``limit`` bytes in all."""
+    """Copies arrays into NumPy's memory, up to ``limit`` bytes of copies that are still alive: ``used``."""
 
-    limit: int
-    used: int = 0
+    def __init__(self, limit: float) -> None:
+        self.limit, self.used, self.full = limit, 0, False
 
     def copy(self, array: Any) -> np.ndarray | None:
         """A copy of ``array``; None, and ``full`` from then on, where it would pass the limit."""
         if self.used + array.nbytes > self.limit:
             self.full = True
             return None
-        self.used += array.nbytes
-        return np.array(array) if isinstance(array, (np.ndarray, np.generic)) else array.get()
+        copy = np.array(array) if isinstance(array, (np.ndarray, np.generic)) else array.get()
+        self.used += copy.nbytes
+        weakref.finalize(copy, self._let_go, copy.nbytes).atexit = False
+        return copy
 
-    full: bool = field(default=False, init=False)
+    def _let_go(self, nbytes: int) -> None:
+        self.used -= nbytes
 
 
 class trace:
     """Note what operators do inside a ``with`` block.
 
     Args:
-        keep: how many bytes of values are kept in all. TypeError for what is no number.
+        keep: how many bytes of values are kept at a time: those of graphs that are still there. TypeError for what is no
+            number.
     """
 
     def __init__(self, keep: int = KEEP) -> None:
@@ -92,7 +96,7 @@ class trace:
             raise TypeError(f"trace: keep must be a number of bytes, got {type(keep).__name__}")
         self.keeper = Keeper(keep)
         self.modules = _Modules()
-        self._notes: dict[int, tuple[weakref.ref, int, Note]] = {}
+        self._notes: dict[int, tuple[weakref.ref, int, Note]] = {}  # of arrays that are alive, by id
         self._names: dict[int, tuple[weakref.ref, str | None]] = {}
         self._ran = threading.local()  # the operator whose rule ran last, its seconds and implementation
         self._implementations: dict[str, str] = {}
@@ -145,7 +149,7 @@ class trace:
             operator.seq, notes, made, tuple([self._name(x) for x in inputs]),
             None if frame is None else line_of(frame), scope, classes,
             seconds=ran.seconds if timed else None,
-            nbytes=sum(value._data.nbytes for value in (*inputs, *outputs) if isinstance(value, Tensor)),
+            nbytes=sum(x._data.nbytes for x in (*inputs, *outputs) if isinstance(x, Tensor) and x._data is not None),
             implementation=(ran.implementation if timed else "") or "array code",
         )  # fmt: skip
 
@@ -165,8 +169,14 @@ class trace:
         device = str(backends.device_of(np.asarray(array) if isinstance(array, np.generic) else array))
         note = Note(tuple(array.shape), dtypes.from_numpy_dtype(array.dtype).name, device, self.keeper.copy(array))
         with contextlib.suppress(TypeError):  # a NumPy scalar, which nothing can refer to weakly
-            self._notes[id(array)] = weakref.ref(array), version, note
+            self._notes[id(array)] = weakref.ref(array, partial(self._forget, id(array))), version, note
         return note
+
+    def _forget(self, key: int, gone: weakref.ref) -> None:
+        """Let go of the note on an array that is no more, unless another has taken its place."""
+        known = self._notes.get(key)
+        if known is not None and known[0] is gone:
+            del self._notes[key]
 
     def _name(self, value: Any) -> str | None:
         """What the user calls a leaf or a constant."""

@@ -475,3 +475,22 @@ def test_values_stay_as_they_were_when_the_weights_move_on(traced):
         w -= 5.0
     assert recording.nodes.find("w").array.tolist() == [1, 2]
     assert recording.nodes.find("loss").array == 5  # known without a trace
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_hooks_change_what_is_recorded(before):
+    w = minidl.ones(2, requires_grad=True)
+    if before:
+        (w * 7).sum().backward()
+    w.register_hook(lambda g: g * 10)
+    with inspect.trace():
+        h = w * 2
+        loss = (h * h).sum()
+    h.register_hook(lambda g: g + 1)
+    h.register_hook(lambda g: None)
+    recording = inspect.backward(loss)
+    at = recording.nodes.find("h").id
+    step = next(step for step in recording if at in step.op.outputs)
+    assert step.incoming[0].array.tolist() == [5, 5]
+    assert recording.gradients[recording.nodes.find("w").id].array.tolist() == [100, 100]
+    assert w.grad.tolist() == [100 + 7 * before] * 2

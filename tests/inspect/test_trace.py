@@ -10,6 +10,7 @@ from minidl import inspect, nn
 from minidl.autograd import tape
 from minidl.inspect.trace import seen
 from minidl.nn import hooks
+from minidl.utils.checkpoint import checkpoint
 
 
 def operators(tensor):
@@ -187,3 +188,33 @@ def test_a_view_that_follows_its_root_is_not_taken_for_what_it_was():
         view = root[:2]
     root.mul_(3)
     assert seen(view.grad_fn) is None  # the history is new: it was recorded outside the trace
+
+
+def test_a_checkpoint_inside_a_trace():
+    """A segment has inputs that are no tensors of the user's: those of what its function was seen to use."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    x = minidl.randn(4, 2)
+    with inspect.trace():
+        loss = checkpoint(model, x).square().sum()
+    recording = inspect.backward(loss, names=model)
+    assert recording[-1].op.traced
+    expected = minidl.autograd.grad(model(x).square().sum(), list(model.parameters()))
+    for parameter, gradient in zip(model.parameters(), expected):
+        np.testing.assert_allclose(parameter.grad.numpy(), gradient.numpy(), rtol=1e-6)
+
+
+def test_a_trace_around_a_whole_loop_knows_the_last_step():
+    """What counts against ``keep`` are the values of graphs that are still there."""
+    w = minidl.ones(1000, requires_grad=True)
+    with inspect.trace(keep=50_000) as noted:
+        for _ in range(20):
+            loss = (w * 2).square().sum()
+            assert noted.keeper.used <= 4 * 4000 + 100
+            assert len(noted._notes) <= 5
+            loss.backward()
+    assert not noted.keeper.full
+    assert all(value.array is not None for value in inspect.read(loss).values)
+    with inspect.trace(keep=5_000) as noted:
+        kept = [(w * 2).sum() for _ in range(3)]
+    assert noted.keeper.full
+    assert inspect.read(kept[-1]).find("mul 1").array is None
