@@ -104,17 +104,29 @@ class Sequential(_Numbered):
     def _part(self, items: list) -> Sequential:
         return type(self)(OrderedDict(items))
 
-    def _renumber(self, modules: Iterable[Module]) -> None:
-        modules = list(modules)
-        names = [name for name, module in self._modules.items() if any(module is m for m in modules)]
-        if len(names) != len(modules) or all(name.isdigit() for name in self._modules):
-            names = [str(i) for i in range(len(modules))]
-        self.__dict__["_modules"] = dict(zip(names, modules))
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Put a module before position ``index``. IndexError if there is no such position."""
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Index out of range: {index}, in a {type(self).__name__} of {len(self)} modules")
+        return super().insert(index, module)
 
     def __add__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
             raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
         return Sequential(*self, *other)
+
+    def __mul__(self, times: int) -> Sequential:
+        """The same modules, ``times`` over."""
+        if not isinstance(times, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(times)}")
+        if times <= 0:
+            raise ValueError(f"Non-positive multiplication factor {times} for {type(self)}")
+        return Sequential(*list(self) * times)
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        return self.extend(list(self * times)[len(self) :])
 
 
 class ModuleList(_Numbered):
@@ -210,6 +222,9 @@ class ParameterList(Module):
             self.append(value)
         return self
 
+    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
+        return self.extend(values)
+
     def __getitem__(self, index: Any) -> Any:
         values = list(self._parameters.values())
         return ParameterList(values[index]) if isinstance(index, slice) else values[index]
@@ -249,8 +264,43 @@ class ParameterDict(Module):
     def __delitem__(self, name: str) -> None:
         del self._parameters[name]
 
+    def __or__(self, other: Any) -> ParameterDict:
+        return self.copy().__ior__(other)
+
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self
+
+    def copy(self) -> ParameterDict:
+        """A dict of the same parameters."""
+        return ParameterDict(self)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter of a name, or ``default``."""
+        return self._parameters.get(name, default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The parameter of a name; ``default`` becomes it if there is none."""
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def pop(self, name: str) -> Any:
+        """Take a parameter out."""
+        return self._parameters.pop(name)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the newest out, with its name."""
+        return self._parameters.popitem()
+
+    def clear(self) -> None:
+        self._parameters.clear()
+
     def __len__(self) -> int:
         return len(self._parameters)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._parameters)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parameters)

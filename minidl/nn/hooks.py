@@ -28,6 +28,13 @@ def register(module: Any, kind: str, function: Callable, prepend: bool, **settin
     return RemovableHandle(registered, hook)
 
 
+def register_for_state(module: Any, kind: str, function: Callable) -> RemovableHandle:
+    """Add a hook around ``state_dict`` or ``load_state_dict``."""
+    registered = module._state_hooks.setdefault(kind, [])
+    registered.append(function)
+    return RemovableHandle(registered, function)
+
+
 # Hooks of all modules, (kind, hook): in front of each module's own.
 everywhere: list[tuple[str, Hook]] = []
 _NONE: dict[str, list] = {"forward_pre": [], "forward": [], "backward_pre": [], "backward": []}
@@ -115,10 +122,12 @@ class _Watch:
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self.count = 0
         self.grad_output: tuple = ()
 
     def inputs(self, args: tuple) -> tuple:
         """The arguments, behind a border where the gradients of the inputs come out."""
+        self.count = len(args)
         tensors = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
         if not tensors or not self.module._hooks["backward"]:
             self.positions = None if tensors else []
@@ -146,7 +155,7 @@ class _Watch:
                 grads = result if isinstance(result, tuple) else (result,)
         self.grad_output = grads
         if self.positions == []:  # no input requires grad: the hooks hear of the outputs alone
-            self._call_backward((None,))
+            self._call_backward((None,) * self.count)
         return tuple(_like(g, old) for g, old in zip(grads, gradients))
 
     def _leave(self, gradients: tuple) -> tuple:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ from minidl.nn.parameter import Buffer, Parameter
 from minidl.tensor import Tensor, wrap
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
+
+
+def _no_forward(self: Module, *input: Any) -> None:
+    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
 
 class Module:
@@ -44,7 +48,8 @@ class Module:
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
-    forward: Callable[..., Any]
+    _state_hooks: dict[str, list[Callable]]
+    forward: Callable[..., Any] = _no_forward
 
     def __init__(self) -> None:
         own = self.__dict__
@@ -52,6 +57,7 @@ class Module:
         own["_parameters"], own["_buffers"], own["_modules"] = {}, {}, {}
         own["_non_persistent"] = set()
         own["_hooks"] = None  # what is called around forward and backward; None costs nothing
+        own["_state_hooks"] = {}  # what is called around state_dict and load_state_dict
 
     # ------------------------------------------------------------------------------------------------- calling
 
@@ -86,12 +92,14 @@ class Module:
                     f"cannot assign {what} before Module.__init__() call: let {type(self).__name__}.__init__ begin "
                     "with super().__init__()"
                 )
-            self._forget(name)
             if isinstance(value, Parameter):
+                self._forget(name, keep=self._parameters)
                 self._parameters[name] = value
             elif isinstance(value, Module):
+                self._forget(name, keep=self._modules)
                 self._modules[name] = value
             else:
+                self._forget(name, keep=self._buffers)
                 self.register_buffer(name, value, value.__dict__.get("persistent", True))
             return
         for kind, registered in (
@@ -111,10 +119,12 @@ class Module:
                 return
         object.__setattr__(self, name, value)
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, keep: dict | None = None) -> None:
+        """Remove an attribute, but from ``keep``, where a new value takes its place in the order."""
         self.__dict__.pop(name, None)
         for registered in (self._parameters, self._buffers, self._modules):
-            registered.pop(name, None)
+            if registered is not keep:
+                registered.pop(name, None)
         self._non_persistent.discard(name)
 
     def __getattr__(self, name: str) -> Any:
@@ -254,6 +264,18 @@ class Module:
             module = found
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a dotted path; ``strict``: only in the place of another. AttributeError if the path is missing."""
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"module is {type(module).__name__}, which is not a Module")
+        parent = self.get_submodule(path)
+        if name not in parent._modules and (strict or hasattr(parent, name)):
+            raise AttributeError(f"{type(parent).__name__} has no module `{name}` to replace (at {target!r})")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         path, _, name = target.rpartition(".")
         found = self.get_submodule(path)._parameters.get(name)
@@ -271,18 +293,35 @@ class Module:
     # ------------------------------------------------------------------------------------------------ state dict
 
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> dict[str, Any]:
-        """Every parameter and persistent buffer by its dotted name; detached unless ``keep_vars``."""
+        """Every parameter and persistent buffer by its dotted name; detached unless ``keep_vars``. Modules that have a
+        :meth:`get_extra_state` add it as ``_extra_state``."""
         destination = OrderedDict() if destination is None else destination
-        for name, value in self._parameters.items():
-            if value is not None:
-                destination[prefix + name] = value if keep_vars else value.detach()
-        for name, value in self._buffers.items():
-            if value is not None and name not in self._non_persistent:
-                destination[prefix + name] = value if keep_vars else value.detach()
+        for hook in self._state_hooks.get("state_dict_pre", ()):
+            hook(self, prefix, keep_vars)
+        for name, value in self._own_state():
+            destination[prefix + name] = value.detach() if isinstance(value, Tensor) and not keep_vars else value
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in self._state_hooks.get("state_dict_post", ()):
+            hook(self, destination, prefix, {})
         return destination
+
+    def _own_state(self) -> Iterator[tuple[str, Any]]:
+        """What of the state is this module's own."""
+        for name, value in chain(self._parameters.items(), self._buffers.items()):
+            if value is not None and name not in self._non_persistent:
+                yield name, value
+        if type(self).get_extra_state is not Module.get_extra_state:
+            yield _EXTRA, self.get_extra_state()
+
+    def get_extra_state(self) -> Any:
+        """What else belongs into the state dict: for subclasses to define, with :meth:`set_extra_state`."""
+        raise RuntimeError(f"{type(self).__name__} has no extra state: define get_extra_state and set_extra_state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what :meth:`get_extra_state` gave."""
+        raise RuntimeError(f"{type(self).__name__} was given an extra state to load: define set_extra_state")
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Copy values (Tensors or arrays) into parameters and buffers of the same names.
@@ -298,25 +337,45 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict).__name__}.")
-        own = self.state_dict(keep_vars=True)
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        problems = []
-        if strict and unexpected:
-            problems.append("Unexpected key(s) in state_dict: " + ", ".join(f'"{k}"' for k in unexpected) + ". ")
-        if strict and missing:
-            problems.append("Missing key(s) in state_dict: " + ", ".join(f'"{k}"' for k in missing) + ". ")
-        given = {name: _as_tensor(name, state_dict[name], problems) for name in own if name in state_dict}
+        modules = [(f"{path}." if path else "", m) for path, m in self.named_modules(remove_duplicate=False)]
+        keys, problems = IncompatibleKeys([], []), []
+        state_dict = OrderedDict(state_dict)
+        for prefix, module in modules:
+            for hook in module._state_hooks.get("load_state_dict_pre", ()):
+                hook(module, state_dict, prefix, {}, strict, *keys, problems)
+        own = {prefix + name: value for prefix, module in modules for name, value in module._own_state()}
+        keys.missing_keys.extend(name for name in own if name not in state_dict)
+        keys.unexpected_keys.extend(name for name in state_dict if name not in own)
+        extra = {prefix + _EXTRA: module for prefix, module in modules}
+        given = {
+            name: _as_tensor(name, state_dict[name], problems)
+            for name in own
+            if name in state_dict and name not in extra
+        }
         problems += [_mismatch(name, value, own[name]) for name, value in given.items() if _differs(value, own[name])]
-        if problems:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(problems))
+        after = [(m, hook) for _, m in reversed(modules) for hook in m._state_hooks.get("load_state_dict_post", ())]
+        self._refuse(problems, keys if strict and not after else None)
         for name, value in given.items():
             if assign:
                 self._assign(name, value, own[name])
             else:
                 with no_grad():
                     own[name].copy_(value)
-        return IncompatibleKeys(missing, unexpected)
+        for name, module in extra.items():
+            if name in own and name in state_dict:
+                module.set_extra_state(state_dict[name])
+        for module, hook in after:
+            hook(module, keys)
+        self._refuse([], keys if strict else None)
+        return keys
+
+    def _refuse(self, problems: list[str], keys: Any) -> None:
+        """Raise one error for all ``problems`` and for ``keys`` that are missing or superfluous."""
+        kinds = () if keys is None else (("Missing", keys.missing_keys), ("Unexpected", keys.unexpected_keys))
+        lists = [f"{kind} key(s) in state_dict: {', '.join(map(_quoted, names))}. " for kind, names in kinds if names]
+        if lists or problems:
+            everything = "\n\t".join([*lists, *problems])
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{everything}")
 
     def _assign(self, name: str, value: Tensor, old: Tensor) -> None:
         path, _, leaf = name.rpartition(".")
@@ -436,6 +495,24 @@ class Module:
         """Call ``hook(module, args, output)`` after forward; what it returns takes the output's place."""
         return hooks.register(self, "forward", hook, prepend, with_kwargs=with_kwargs, always_call=always_call)
 
+    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(module, prefix, keep_vars)`` before the module's state is collected."""
+        return hooks.register_for_state(self, "state_dict_pre", hook)
+
+    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, local_metadata)`` when it is; the hook may change ``state_dict``."""
+        return hooks.register_for_state(self, "state_dict_post", hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)``
+        before a state is loaded. The hook may rename keys of ``state_dict``, a copy, and add to the lists."""
+        return hooks.register_for_state(self, "load_state_dict_pre", hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(module, incompatible_keys)`` when it is loaded. What the hook takes out of the lists of missing and
+        unexpected keys is forgiven; where there is such a hook, these are judged after loading."""
+        return hooks.register_for_state(self, "load_state_dict_post", hook)
+
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_output)`` when the gradients of the outputs are there; may replace them."""
         return hooks.register(self, "backward_pre", hook, prepend)
@@ -464,6 +541,7 @@ class Module:
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
 
 
+_EXTRA = "_extra_state"
 _NOTE = "in layer "
 
 
@@ -490,6 +568,10 @@ def _as_tensor(name: str, value: Any, problems: list[str]) -> Any:
         return wrap(np.asarray(value))
     problems.append(f'While copying the parameter named "{name}", expected a Tensor but got {type(value).__name__}.')
     return None
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _differs(value: Any, own: Tensor) -> bool:

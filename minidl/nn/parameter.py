@@ -14,7 +14,7 @@ class Parameter(Tensor):
     """
 
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
-        if not isinstance(data, Tensor) and hasattr(data, "__len__") and not hasattr(data, "dtype") and len(data):
+        if not isinstance(data, Tensor) and not hasattr(data, "dtype") and data != ():
             raise TypeError(f"Parameter takes a Tensor, not {type(data).__name__}; use minidl.tensor(...) first")
         super().__init__(data)
         self.requires_grad = requires_grad

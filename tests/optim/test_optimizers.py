@@ -367,6 +367,10 @@ def test_repr_is_pytorchs():
     for name in CASES:
         ours, theirs = both(name, twins, {})
         assert repr(ours) == repr(theirs)
+        more = Twins([(1,)])
+        ours.add_param_group({"params": more.ours})
+        theirs.add_param_group({"params": more.theirs})
+        assert repr(ours) == repr(theirs)
 
 
 def test_a_rule_of_ones_own():

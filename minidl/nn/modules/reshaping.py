@@ -43,6 +43,12 @@ class Unflatten(Settings):
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         if not isinstance(unflattened_size, (tuple, list)):
             raise TypeError(f"unflattened_size must be a tuple of sizes, got {type(unflattened_size).__name__}")
+        for place, size in enumerate(unflattened_size):
+            if not isinstance(size, int):
+                kind = type(size).__name__
+                raise TypeError(
+                    f"unflattened_size must be tuple of ints, but found element of type {kind} at pos {place}"
+                )
         self._keep(locals())
 
     def forward(self, input: Any) -> Any:

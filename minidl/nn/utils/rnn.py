@@ -87,6 +87,8 @@ def pack_padded_sequence(
         RuntimeError: lengths that are not sorted, not positive, too long, or not as many as sequences.
     """
     sizes = _lengths(lengths)
+    if not len(sizes):
+        raise RuntimeError("pack_padded_sequence: Cannot pack empty tensors: there is no sequence")
     order = None
     if not enforce_sorted:
         order = np.argsort(-sizes, kind="stable")
