@@ -13,7 +13,7 @@ from minidl.bench import cpu
 
 @pytest.mark.parametrize("name", [name for name in cpu.CASES if name != "Adam, 10 M"])
 def test_both_libraries_compute_the_same(name):
-    row = cpu.measure(name, "torch", repeats=2)  # raises if the losses differ
+    row = cpu.measure(name, "torch", repeats=1)  # raises if the losses differ
     assert row.minidl > 0
     assert row.torch > 0
     assert row.ratio == row.minidl / row.torch

@@ -39,6 +39,15 @@ def screens(monkeypatch):
         monkeypatch.setattr(console, "_width", 500)
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Runs that draw nothing, where the test is of something else: drawing takes longer than training."""
+    from minidl.train import Pictures
+
+    for name in ("on_epoch_end", "on_trained"):
+        monkeypatch.setattr(Pictures, name, lambda self, trainer: None)
+
+
 def test_version():
     assert invoke("--version") == (0, f"minidl {minidl.__version__} ")
 
@@ -63,24 +72,24 @@ def test_train_leaves_files_and_pictures(tmp_path, model):
             assert matplotlib.image.imread(folder / name)[..., :3].std() > 0.02
 
 
-def test_resume_gives_the_same_bits(tmp_path):
-    assert digits(tmp_path / "a", "--epochs", 3, model="convnet-bn")[0] == 0
+def test_resume_gives_the_same_bits(tmp_path, no_pictures):
+    assert digits(tmp_path / "a", "--epochs", 2, model="convnet-bn")[0] == 0
     assert digits(tmp_path / "b", "--epochs", 1, model="convnet-bn")[0] == 0
-    code, text = digits(tmp_path / "b", "--epochs", 3, "--resume", model="convnet-bn")
+    code, text = digits(tmp_path / "b", "--epochs", 2, "--resume", model="convnet-bn")
     assert code == 0
     assert "Going on from" in text
     a, b = ((tmp_path / n / "digits-convnet-bn" / "model.safetensors").read_bytes() for n in "ab")
     assert a == b
 
 
-def test_the_seed_decides(tmp_path):
+def test_the_seed_decides(tmp_path, no_pictures):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert digits(tmp_path, "--epochs", 1, "--seed", seed, "--name", name)[0] == 0
     a, b, c = ((tmp_path / n / "model.safetensors").read_bytes() for n in "abc")
     assert a == b != c
 
 
-def test_an_earlier_run_is_mentioned(tmp_path):
+def test_an_earlier_run_is_mentioned(tmp_path, no_pictures):
     digits(tmp_path, "--epochs", 1)
     assert "holds an earlier run" in digits(tmp_path, "--epochs", 1)[1]
 
@@ -92,7 +101,7 @@ def test_resume_without_a_run(tmp_path):
     assert "Traceback" not in text
 
 
-def test_resume_of_another_model_or_other_settings(tmp_path):
+def test_resume_of_another_model_or_other_settings(tmp_path, no_pictures):
     digits(tmp_path, "--epochs", 1, "--name", "x")
     code, text = digits(tmp_path, "--name", "x", "--resume", model="lenet5")
     assert code == 1
@@ -102,7 +111,7 @@ def test_resume_of_another_model_or_other_settings(tmp_path):
     assert "batch_size: it was made with 64, this run has 32" in text
 
 
-def test_a_damaged_checkpoint(tmp_path):
+def test_a_damaged_checkpoint(tmp_path, no_pictures):
     digits(tmp_path, "--epochs", 1, "--name", "x")
     path = tmp_path / "x" / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
@@ -136,7 +145,7 @@ def test_options_out_of_range(tmp_path, wrong):
 
 
 @pytest.mark.parametrize("wanted", ["mnist", "fashion"])
-def test_without_a_network_it_says_so_and_trains_on_digits(tmp_path, monkeypatch, wanted):
+def test_without_a_network_it_says_so_and_trains_on_digits(tmp_path, monkeypatch, no_pictures, wanted):
     from minidl.data import images
 
     def no_network(*args, **kwargs):

@@ -1,5 +1,6 @@
 """Language models in training: they learn what there is to learn, resume to the same bits, and are measured right."""
 
+import functools
 import math
 
 import matplotlib.image
@@ -149,15 +150,25 @@ def test_folders_that_are_not_as_they_should_be(tmp_path):
 
 
 @pytest.fixture
-def small_corpus(monkeypatch):
+def small(monkeypatch):
+    """Commands learn from a page, and with networks of a few hundred weights."""
+
     class Corpus:
         text = TEXT
 
     monkeypatch.setattr(language, "CORPORA", dict.fromkeys(language.CORPORA, lambda split: Corpus()))
+    for kind, settings in SMALL.items():
+        monkeypatch.setitem(language.NETWORKS, kind, functools.partial(language.NETWORKS[kind], **settings))
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm", "gpt"])
+def test_the_usual_networks_have_a_million_weights(kind):
+    weights = sum(p.numel() for p in language.Network(kind, 100, {}).make().parameters())
+    assert weights == pytest.approx(1e6, rel=0.1)
 
 
 @pytest.mark.parametrize("kind", ["gru", "gpt"])
-def test_charlm(kind, small_corpus, tmp_path):
+def test_charlm(kind, small, tmp_path):
     code, text = invoke("train", "charlm", "--model", kind, "--batch-size", 8, "--length", 32, "--runs-dir", tmp_path)
     assert code == 0, text
     assert "bits a byte of held-out text" in text
@@ -173,7 +184,7 @@ def test_charlm(kind, small_corpus, tmp_path):
     assert invoke("generate", folder, "--prompt", "")[0] == 1
 
 
-def test_gpt_and_bert_on_byte_pairs(small_corpus, tmp_path):
+def test_gpt_and_bert_on_byte_pairs(small, tmp_path):
     small = ("--vocabulary", 280, "--width", 16, "--heads", 2, "--layers", 1, "--length", 16, "--batch-size", 4)
     code, text = invoke("train", "gpt", *small, "--runs-dir", tmp_path)
     assert code == 0, text
@@ -198,7 +209,7 @@ def test_masked_baselines_by_hand():
     assert (order, follows > 0.9) == (3, True)
 
 
-def test_gradients_command(small_corpus, tmp_path):
+def test_gradients_command(small, tmp_path):
     for model in ("rnn", "lstm"):
         words = ("train", "charlm", "--model", model, "--batch-size", 8, "--length", 32, "--part", 0.5)
         assert invoke(*words, "--runs-dir", tmp_path)[0] == 0
