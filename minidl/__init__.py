@@ -13,6 +13,8 @@ from minidl import (
     optim,
     random,
 )
+from minidl.absent import finder as _finder
+from minidl.amp import GradScaler
 from minidl.autograd import (
     enable_grad,
     inference_mode,
@@ -43,12 +45,26 @@ from minidl.dtypes import (
     uint8,
 )
 from minidl.nn.functional import (
+    adaptive_avg_pool1d,
     alpha_dropout,
+    avg_pool1d,
     bilinear,
     celu,
     celu_,
+    channel_shuffle,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    cosine_similarity,
     dropout,
     feature_alpha_dropout,
+    pairwise_distance,
+    pdist,
+    pixel_shuffle,
+    pixel_unshuffle,
     relu_,
     rrelu,
     rrelu_,
@@ -72,6 +88,8 @@ short, int, long = int16, int32, int64
 
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
+Size = tuple  # what shapes are
+_find = _finder(__name__)
 
 
 def __getattr__(name):
@@ -86,11 +104,7 @@ def __getattr__(name):
         from minidl import serialization
 
         return getattr(serialization, name)
-    if name in ("bench", "data", "inspect", "models", "profiler", "text", "train", "tutor", "utils"):
-        import importlib
-
-        return importlib.import_module(f"minidl.{name}")
-    raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+    return _find(name)
 
 
 __version__ = "0.1.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import backends
+from minidl.absent import finder as _finder
 from minidl.backends import OutOfMemoryError
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "manual_seed_all",
     "synchronize",
 ]
+
+__getattr__ = _finder(__name__)
 
 
 def is_available() -> bool:

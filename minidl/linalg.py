@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minidl.absent import finder as _finder
 from minidl.ops.common import broadcast_shapes
 from minidl.ops.diagonals import diagonal as _diagonal
 from minidl.ops.linear_algebra import (
@@ -62,6 +63,8 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+__getattr__ = _finder(__name__)
 
 
 def cross(input: Any, other: Any, *, dim: int = -1) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl import creation, printing, sampling, surface
+from minidl import absent, creation, printing, sampling, surface
 from minidl.autograd import walk
 from minidl.autograd.inplace import in_place, look_anew
 from minidl.ops import (
@@ -103,6 +103,19 @@ for _module in MODULES:
 
 Tensor.__getitem__ = indexing.getitem  # type: ignore[method-assign]
 Tensor.__setitem__ = indexing.setitem  # type: ignore[method-assign]
+
+# ------------------------------------------------------------------------------------- what only PyTorch's tensors have
+
+for _name in absent.names_of("minidl.Tensor"):
+    setattr(Tensor, _name, absent.Absent(_name))
+
+
+def _names(self: Tensor) -> list[str]:
+    mine, common = vars(self), vars(Tensor)
+    return [n for n in object.__dir__(self) if n in mine or not isinstance(common.get(n), absent.Absent)]
+
+
+Tensor.__dir__ = _names  # type: ignore[method-assign]
 
 # -------------------------------------------------------------------------------------------------- Python's operators
 

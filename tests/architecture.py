@@ -17,7 +17,7 @@ START, END = "<!-- layers: written by python -m tests.architecture -->\n", "<!--
 
 # What a layer is for, by the first of its names.
 WORDS = {
-    "minidl.dtypes": "types; which arrays and kernels; who called",
+    "minidl.absent": "what is missing; types; which arrays and kernels; who called",
     "minidl.tensor": "an array and its place on the tape",
     "minidl.autograd": "the tape, backward, hooks, gradcheck",
     "minidl.ops": "operators: forward rule beside gradient rule",

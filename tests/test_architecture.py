@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A module belongs to the longest name that it starts with.
 LAYERS = [
-    ["minidl.dtypes", "minidl.backends", "minidl.callers", "minidl.threads", "minidl.utils.files"],
+    ["minidl.absent", "minidl.dtypes", "minidl.backends", "minidl.callers", "minidl.threads", "minidl.utils.files"],
     ["minidl.tensor"],
     ["minidl.autograd"],
     ["minidl.ops", "minidl.random", "minidl.creation", "minidl.linalg", "minidl.cuda"],
@@ -19,7 +19,7 @@ LAYERS = [
     ["minidl.methods", "minidl.autograd.functional"],
     ["minidl.nn.functional", "minidl.utils"],
     ["minidl.serialization"],
-    ["minidl.nn", "minidl.optim", "minidl.data", "minidl.text", "minidl.amp"],
+    ["minidl.nn", "minidl.optim", "minidl.data", "minidl.utils.data", "minidl.text", "minidl.amp"],
     ["minidl.models"],
     ["minidl.costs", "minidl.profiler", "minidl.inspect", "minidl.bench.ceilings", "minidl.bench.timing"],
     ["minidl.train"],

@@ -1,5 +1,6 @@
 """Data sets, loaders and transforms."""
 
+from minidl.absent import finder as _finder
 from minidl.data import transforms
 from minidl.data.collate import default_collate, default_convert
 from minidl.data.dataset import (
@@ -49,3 +50,5 @@ __all__ = [
     "random_split",
     "transforms",
 ]
+
+__getattr__ = _finder(__name__)

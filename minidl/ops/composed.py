@@ -18,7 +18,19 @@ from minidl.ops.indexing import setitem
 from minidl.ops.norms import vector_norm
 from minidl.tensor import Tensor, raw, wrap
 
-__all__ = ["corrcoef", "cov", "cumulative_trapezoid", "dist", "gcd", "isin", "lcm", "msort", "trapezoid", "trapz"]
+__all__ = [
+    "corrcoef",
+    "cov",
+    "cumulative_trapezoid",
+    "dist",
+    "gcd",
+    "isin",
+    "lcm",
+    "msort",
+    "trapezoid",
+    "trapz",
+    "unravel_index",
+]
 
 METHODS = ["corrcoef", "cov", "dist", "fill_diagonal_", "gcd", "lcm", "msort"]
 INPLACE = ["gcd", "lcm"]
@@ -200,3 +212,25 @@ def fill_diagonal_(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor
 
 
 trapz = trapezoid
+
+
+# ----------------------------------------------------------------------------------------------------------- positions
+
+
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """Positions in a flattened tensor of ``shape`` as indices, int64 tensors of ``indices``' shape, one a dimension.
+
+    TypeError unless ``indices`` are whole numbers, ValueError for a negative size.
+    """
+    as_tensor_or_array("unravel_index", "indices", indices)
+    if raw(indices).dtype.kind not in "iu":
+        raise TypeError(f"unravel_index(): expected 'indices' to be integer dtype, but got {indices.dtype}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"unravel_index(): 'shape' cannot have negative values, but got {sizes}")
+    found = []
+    indices = indices.long()
+    for size in reversed(sizes):
+        found.append(indices % size)
+        indices = indices // size
+    return tuple(reversed(found))

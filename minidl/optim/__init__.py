@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules."""
 
+from minidl.absent import finder as _finder
 from minidl.optim import lr_scheduler
 from minidl.optim.adadelta import Adadelta
 from minidl.optim.adagrad import Adagrad
@@ -24,3 +25,5 @@ __all__ = [
     "RMSprop",
     "lr_scheduler",
 ]
+
+__getattr__ = _finder(__name__)

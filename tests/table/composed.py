@@ -127,3 +127,21 @@ op(
     ],
     dtypes=SINGLE,
 )
+op(
+    "unravel_index",
+    lambda s: [
+        s.sample("vector", s.ints(5, high=24), (2, 3, 4)),
+        s.sample("matrix", s.ints(2, 3, high=6, dtype="int32"), (2, 3)),
+        s.sample("0-d", s.ints(high=6), [3, 2]),
+        s.sample("one size", s.ints(3, high=7), 7),
+        s.sample("no size", s.ints(3, high=1), ()),
+        s.sample("size 0", s.ints(0), (2, 3)),
+    ],
+    dtypes=(),
+    order=0,
+    method=False,
+    errors=lambda s: [
+        error("floats", TypeError, "integer dtype", s.floats(2), (2, 3)),
+        error("negative", ValueError, "negative values", s.ints(2), (-2, 3)),
+    ],
+)

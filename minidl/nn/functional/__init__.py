@@ -1,5 +1,6 @@
 """The functions behind the modules, under PyTorch's names: ``import minidl.nn.functional as F``."""
 
+from minidl.absent import finder as _finder
 from minidl.nn.functional.activation import *
 from minidl.nn.functional.affine import *
 from minidl.nn.functional.attention import *
@@ -21,3 +22,5 @@ from minidl.nn.functional.resampling import *
 from minidl.nn.functional.smooth import *
 from minidl.nn.functional.softmaxes import *
 from minidl.nn.functional.vision import *
+
+__getattr__ = _finder(__name__)

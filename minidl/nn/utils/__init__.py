@@ -1,5 +1,6 @@
 """Helpers for training: gradients clipped, parameters as one vector, sequences of different lengths."""
 
+from minidl.absent import finder as _finder
 from minidl.nn.utils import rnn
 from minidl.nn.utils.clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from minidl.nn.utils.vector import parameters_to_vector, vector_to_parameters
@@ -13,3 +14,5 @@ __all__ = [
     "rnn",
     "vector_to_parameters",
 ]
+
+__getattr__ = _finder(__name__)

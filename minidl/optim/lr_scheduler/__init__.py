@@ -6,6 +6,7 @@ for epoch in range(90):
     scheduler.step()
 """
 
+from minidl.absent import finder as _finder
 from minidl.optim.lr_scheduler.base import LRScheduler
 from minidl.optim.lr_scheduler.combined import ChainedScheduler, SequentialLR
 from minidl.optim.lr_scheduler.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
@@ -40,3 +41,5 @@ __all__ = [
     "SequentialLR",
     "StepLR",
 ]
+
+__getattr__ = _finder(__name__)

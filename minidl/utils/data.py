@@ -1,0 +1,3 @@
+""":mod:`minidl.data`, under PyTorch's name."""
+
+from minidl.data import *
