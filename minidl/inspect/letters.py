@@ -143,6 +143,7 @@ _OWN: dict[str, dict[str, str]] = {
     "VectorNorm": {"p": "order, {p:g}"},
     "WeightGradient": {"v": "gradient that was handed back"},
     "Where": {"c": "condition"},
+    "_Beside": {"x": "the inputs", "i": "which of them"},
     "_Border": {"x": "each input"},
 }
 
