@@ -62,6 +62,11 @@ def items(array: Any) -> list[float] | None:
     return values.ravel().tolist() if values.size <= ITEMS else None
 
 
+def _listed(values: np.ndarray) -> Any:
+    """Numbers as nested lists that JSON can hold."""
+    return values.tolist() if np.isfinite(values).all() else jsonable(values.tolist())
+
+
 def jsonable(value: Any) -> Any:
     """``value`` as JSON can hold it: nan and infinities, which it has no numbers for, as strings."""
     if isinstance(value, (bool, str, int)) or value is None:
@@ -79,4 +84,9 @@ def jsonable(value: Any) -> Any:
 
 def brief(array: Any) -> dict[str, Any]:
     """Statistics, grid and items of an array, ready for JSON."""
-    return jsonable({"stats": statistics(array), "grid": grid(array), "items": items(array)})
+    few = items(array)
+    return {
+        "stats": jsonable(statistics(array)),
+        "grid": _listed(np.array(grid(array))),
+        "items": None if few is None else _listed(np.array(few)),
+    }

@@ -102,14 +102,15 @@ def compact(recorded: dict[str, Any]) -> dict[str, Any]:
     elsewhere: a gradient that goes out of one step is what comes into another. Numbers have six digits."""
     figures: list[Any] = []
     known: dict[str, int] = {}
+    met: dict[int, int] = {}  # by the grid itself: a gradient gives the same one wherever it stands
 
     def number_of(figure: dict[str, Any]) -> int:
-        shown = _rounded(figure)
-        key = json.dumps(shown)
-        if key not in known:
-            known[key] = len(figures)
-            figures.append(shown)
-        return known[key]
+        if id(figure["grid"]) not in met:
+            shown = _rounded(figure)
+            number = met[id(figure["grid"])] = known.setdefault(json.dumps(shown), len(figures))
+            if number == len(figures):
+                figures.append(shown)
+        return met[id(figure["grid"])]
 
     def walk(thing: Any) -> Any:
         if isinstance(thing, list):

@@ -73,8 +73,9 @@ def loss_surface(
     Args:
         model: whose parameters are moved, and put back whatever happens.
         loss_fn: called with the model; gives the loss, a number or a Tensor of one element. It is called ``steps`` times on a
-            line, ``steps``² times on a plane, each time with the same random numbers to come. Evaluation mode
-            (``model.eval()``) is the usual one; buffers are put back as well.
+            line, ``steps``² times on a plane, each time with the same random numbers to come, and without recording: one that
+            takes gradients itself does so inside ``minidl.enable_grad()``. Evaluation mode (``model.eval()``) is the usual
+            one; buffers are put back as well.
         directions: 1 or 2 random ones, or one or two given: a dict from parameters' names to arrays or Tensors (missing
             ones stand still), or a sequence with one for each parameter, such as the difference of two sets of weights.
             Random directions are normal and filter-normalised, so that the picture does not depend on the scale of the

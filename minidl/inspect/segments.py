@@ -14,6 +14,7 @@ from minidl.autograd.tape import Operator
 from minidl.inspect import peak, workspace
 from minidl.inspect.kept import Edge, Storage, scope_of, source, total
 from minidl.inspect.numbers import size_of
+from minidl.inspect.trace import seen
 from minidl.tensor import Tensor
 
 
@@ -74,9 +75,9 @@ class _Node:
 
 
 def suggest(roots: list[Tensor], ops: list[Operator], found: list[Storage], plain: peak.Timeline) -> Checkpointing:
-    """The best segments. RuntimeError where no operator's module is known."""
+    """The best segments: none where no module ran. RuntimeError where that is not known."""
     tree = _tree(ops)
-    if not tree.children:
+    if not any(seen(operator) for operator in ops):
         raise RuntimeError(
             "which module an operator ran in is known from a trace only: compute the loss inside inspect.trace()"
         )

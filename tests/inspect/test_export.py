@@ -138,6 +138,20 @@ def test_an_untraced_graph_makes_a_page_too():
     assert all(op["line"] is None for op in data["ops"])
 
 
+def test_figures_stand_once_and_are_those_of_the_arrays():
+    x = minidl.tensor([1.0, float("nan"), float("inf"), -2.5], requires_grad=True)
+    with inspect.trace():
+        loss = (x + 1.0).sum()
+    recording = inspect.backward(loss)
+    data = json.loads(read(page_of(recording)).data)
+    told = [json.dumps(figure) for figure in data["figures"]]
+    assert len(told) == len(set(told))
+    assert data["figures"][data["values"][recording.nodes.find("x").id]["figure"]]["items"] == [1.0, "nan", "inf", -2.5]
+    ones = {data["steps"][-1]["incoming"][0], data["gradients"][str(recording.nodes.find("x").id)]}
+    assert len(ones) == 1  # two arrays, the same numbers
+    assert data["figures"][ones.pop()]["items"] == [1.0] * 4
+
+
 def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = inspect.export(recorded(), tmp_path / "trace.html")
     before = path.read_bytes()

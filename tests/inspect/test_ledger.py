@@ -276,6 +276,15 @@ def test_without_a_trace_it_says_so():
         book.checkpointing()
 
 
+def test_without_a_module_there_is_nothing_to_checkpoint():
+    with inspect.trace():
+        loss = minidl.randn(3).requires_grad_().exp().sin().sum()
+    found = inspect.ledger(loss).checkpointing()
+    assert found.segments == []
+    assert found.saved == 0
+    assert "would save nothing" in str(found)
+
+
 def test_a_checkpointed_graph_says_what_is_not_seen():
     x = minidl.randn(3).requires_grad_()
     assert "compute again" in str(inspect.ledger(checkpoint(lambda x: x.exp().sin(), x).sum()))
