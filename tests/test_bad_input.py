@@ -114,7 +114,7 @@ WRONG = {
     "a tensor alone": (lambda: optim.SGD(leaf(1), lr=0.1), T, "iterable"),
     "nesterov": (lambda: optim.SGD([leaf(1)], lr=0.1, nesterov=True), V, "momentum"),
     # data
-    "sizes of data": (lambda: TensorDataset(x(2), x(3)), V, r"\(2,\).*\(3,\)"),
+    "sizes of data": (lambda: TensorDataset(x(2), x(3)), AssertionError, r"\(2,\).*\(3,\)"),
     "split": (lambda: random_split(TensorDataset(x(5)), [2, 2]), V, "add up to 4"),
     "batch size": (lambda: DataLoader(TensorDataset(x(5)), batch_size=0), V, "positive integer"),
     "empty shuffle": (lambda: DataLoader(TensorDataset(x(0, 2)), shuffle=True), V, "num_samples=0"),
