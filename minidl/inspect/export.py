@@ -132,7 +132,9 @@ def _rounded(thing: Any) -> Any:
     if isinstance(thing, float):
         return float(f"{thing:.6g}")
     if isinstance(thing, list):
-        return [_rounded(x) for x in thing]
+        return [
+            float(f"{x:.6g}") if type(x) is float else _rounded(x) for x in thing
+        ]  # most of all are numbers in lists
     return {name: _rounded(x) for name, x in thing.items()} if isinstance(thing, dict) else thing
 
 
