@@ -6,9 +6,11 @@ import io
 import itertools
 import json
 import math
+import os
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -288,6 +290,21 @@ def test_png_has_the_size_of_the_scene():
         image = matplotlib.image.imread(io.BytesIO(graph.to_png(scale)))
         assert image.shape[:2] == pytest.approx((drawn.height * scale, drawn.width * scale), abs=2)
         assert len(np.unique(image[..., 0])) > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "made"),
+    [("graph-lstm", "A step of an LSTM", lstm_step), ("graph-attention", "An attention block", attention_block)],
+)
+def test_the_pictures_of_the_documentation(name, title, made, tmp_path):
+    """MINIDL_SCREENSHOTS=docs/images draws them anew."""
+    import matplotlib.image
+
+    path = Path(os.environ.get("MINIDL_SCREENSHOTS", tmp_path)) / f"{name}.png"
+    path.write_bytes(inspect.graph(inspect.backward(made()), title=title).to_png(scale=1.4))
+    height, width = matplotlib.image.imread(path).shape[:2]
+    assert 500 < width < 1200  # as much as is read at a glance
+    assert 1000 < height < 3000
 
 
 def test_a_written_png_is_read_back():
