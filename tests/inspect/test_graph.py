@@ -300,7 +300,7 @@ def test_the_pictures_of_the_documentation(name, title, made, tmp_path):
     """MINIDL_SCREENSHOTS=docs/images draws them anew."""
     import matplotlib.image
 
-    path = Path(os.environ.get("MINIDL_SCREENSHOTS", tmp_path)) / f"{name}.png"
+    path = Path(os.environ.get("MINIDL_SCREENSHOTS", str(tmp_path))) / f"{name}.png"
     path.write_bytes(inspect.graph(inspect.backward(made()), title=title).to_png(scale=1.4))
     height, width = matplotlib.image.imread(path).shape[:2]
     assert 500 < width < 1200  # as much as is read at a glance
