@@ -46,7 +46,7 @@ GROUPS = [
         "leave it out, since a program is run as it stands; minidl.use_backend('numba') runs compiled kernels, and "
         "minidl.save writes weights that PyTorch reads",
         {
-            "minidl": "CompilationUnit JITException compile compiler export fx jit library overrides package types",
+            "minidl": "CompilationUnit JITException compile compiler export fx jit library onnx overrides package types",
         },
     ),
     Group(
@@ -259,7 +259,7 @@ GROUPS = [
     Group(
         "Other optimisers",
         "minidl.optim.AdamW, minidl.optim.SGD and the others; a new rule is a class of a few lines: see minidl.optim.RMSprop",
-        {"minidl.optim": "ASGD Adafactor LBFGS Muon Rprop"},
+        {"minidl.optim": "Adafactor Muon"},
     ),
     Group(
         "Tensors of inference mode",

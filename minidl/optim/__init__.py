@@ -6,13 +6,18 @@ from minidl.optim.adadelta import Adadelta
 from minidl.optim.adagrad import Adagrad
 from minidl.optim.adam import Adam, AdamW
 from minidl.optim.adamax import Adamax
+from minidl.optim.asgd import ASGD
+from minidl.optim.lbfgs import LBFGS
 from minidl.optim.nadam import NAdam
 from minidl.optim.optimizer import Optimizer
 from minidl.optim.radam import RAdam
 from minidl.optim.rmsprop import RMSprop
+from minidl.optim.rprop import Rprop
 from minidl.optim.sgd import SGD
 
 __all__ = [
+    "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -23,6 +28,7 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "Rprop",
     "lr_scheduler",
 ]
 

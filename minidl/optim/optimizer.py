@@ -362,7 +362,7 @@ def _parameters(params: Any) -> tuple[list[Tensor], list[str]]:
     return tensors, names
 
 
-_COUNTERS = ("step", "mu_product")  # made by counter(); they are not rounded to the parameter's type
+_COUNTERS = ("step", "mu_product", "eta", "mu")  # made by counter(); they are not rounded to the parameter's type
 
 
 def _loaded(value: Any, parameter: Tensor | None, key: str = "") -> Any:
