@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minidl import creation, dtypes
+from minidl.inspect.calls import tensors_in
 from minidl.tensor import Tensor
 
 
@@ -19,18 +20,21 @@ def small() -> Tensor:
 
 
 def state_bytes(optimizer: Any, sizes: Iterable[int] | None = None) -> int:
-    """Bytes that an optimiser keeps once it has stepped, found by a step of a copy on a small parameter.
+    """Bytes that an optimiser keeps: of one that has stepped, what it has; of another, what it will have after its first step,
+    found by a step of a copy on a small parameter. (L-BFGS's history grows beyond that.)
 
     ``sizes``: the bytes of the parameters; None for the optimiser's own, group by group.
     """
+    if sizes is None and optimizer.state:
+        return sum(value.nbytes for value in tensors_in(list(optimizer.state.values())))
     twin = copy.copy(optimizer)
     twin._before_step, twin._after_step, twin.state = [], [], defaultdict(dict)
     total = 0
     for group in optimizer.param_groups:
         tried = small()
         twin.param_groups = [{**group, "params": [tried]}]
-        type(optimizer).step(twin)
-        values = [value for value in twin.state[tried].values() if isinstance(value, Tensor)]
+        type(optimizer).step(twin, lambda: creation.zeros(()))
+        values = list(tensors_in(twin.state[tried]))
         arrays = sum(value.shape == tried.shape for value in values)
         counters = sum(value.nbytes for value in values if value.shape != tried.shape)
         given = [p.nbytes for p in group["params"] if p.requires_grad] if sizes is None else sizes

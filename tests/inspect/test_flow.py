@@ -67,27 +67,15 @@ def test_recording_by_hand_knows_the_update_at_the_next_step():
     assert len(flow.gradient_norms["weight"]) == 2
 
 
-class Searching(optim.Optimizer):
-    """Halves its step until the loss falls: a step that asks its closure several times, as L-BFGS does."""
-
-    def __init__(self, params, lr):
-        super().__init__(params, {"lr": lr})
-
-    def step(self, closure):
-        before = closure()
-        points = [(p, p.detach().clone(), p.grad.detach().clone()) for p in self.param_groups[0]["params"]]
-        for halvings in range(10):
-            with minidl.no_grad():
-                for p, start, direction in points:
-                    p.copy_(start - self.param_groups[0]["lr"] * 0.5**halvings * direction)
-            if closure() < before:
-                return before
-        return before
-
-
 @pytest.mark.parametrize(
     "make",
-    [lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: optim.Adam(p, lr=0.1), lambda p: Searching(p, 100.0)],
+    [
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: optim.Adam(p, lr=0.1),
+        lambda p: optim.LBFGS(p, lr=0.1, max_iter=3),  # asks its closure several times a step
+        lambda p: optim.LBFGS(p, line_search_fn="strong_wolfe"),
+    ],
+    ids=["SGD", "Adam", "LBFGS", "LBFGS, searching"],
 )
 @pytest.mark.parametrize("by_name", [False, True])
 def test_steps_with_a_closure(make, by_name):

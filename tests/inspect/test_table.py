@@ -120,14 +120,37 @@ def test_optimiser_states():
         optim.SGD(parameters, momentum=0.9),
         optim.Adam(parameters, amsgrad=True),
         optim.RMSprop(parameters, centered=True),
+        optim.LBFGS(parameters, max_iter=1),
+        optim.LBFGS(parameters, line_search_fn="strong_wolfe", max_iter=1),
     ):
         predicted = state_bytes(optimizer)
         assert not optimizer.state
         for p in parameters:
             p.grad = minidl.ones_like(p)
-        optimizer.step()
+        optimizer.step(lambda: minidl.zeros(()))
         kept = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, minidl.Tensor)]
         assert predicted == sum(v.nbytes for v in kept), type(optimizer).__name__
+        assert state_bytes(optimizer) == predicted
+
+
+def test_what_an_optimiser_has_kept_is_counted():
+    """The history of L-BFGS, which its first step does not have."""
+    w = minidl.ones(10, requires_grad=True)
+    optimizer = optim.LBFGS([w], lr=0.01, max_iter=4)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w.exp() + w.square()).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    history = len(optimizer.state[w]["old_dirs"])
+    assert history > 1
+    assert state_bytes(optimizer) >= 2 * history * w.nbytes
+    loss = w.exp().sum()
+    with_states, without = (inspect.ledger(loss, optimizer=given).states for given in (optimizer, None))
+    assert (with_states, without) == (state_bytes(optimizer), 0)
 
 
 class TwoOutputs(nn.Module):
