@@ -8,6 +8,7 @@ The site is in ``OUT/html``; open ``index.html`` there, no server needed. Chapte
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,9 @@ from sphinx.cmd.build import main as sphinx  # noqa: E402
 
 def build(out: Path, execute: bool = True, browser: bool = True, language: str = "en", builder: str = "html") -> Path:
     """Build the site and return its folder; what Sphinx warns of is an error."""
+    gc.set_threshold(
+        100_000, 50, 100
+    )  # Sphinx makes millions of nodes that stay: the search for garbage was a quarter of it
     source, html = out / "source", out / (builder if language == "en" else f"{builder}-{language}")
     chapters = gather.gather(source)
     os.environ.update(MINIDL_FULL="0", PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "kernels")]))
