@@ -24,9 +24,8 @@ from sphinx.cmd.build import main as sphinx  # noqa: E402
 
 def build(out: Path, execute: bool = True, browser: bool = True, language: str = "en", builder: str = "html") -> Path:
     """Build the site and return its folder; what Sphinx warns of is an error."""
-    gc.set_threshold(
-        100_000, 50, 100
-    )  # Sphinx makes millions of nodes that stay: the search for garbage was a quarter of it
+    # Sphinx makes millions of nodes that stay: to search them for garbage took a quarter of the time.
+    gc.set_threshold(100_000, 50, 100)
     source, html = out / "source", out / (builder if language == "en" else f"{builder}-{language}")
     chapters = gather.gather(source)
     os.environ.update(MINIDL_FULL="0", PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "kernels")]))
