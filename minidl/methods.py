@@ -107,7 +107,8 @@ Tensor.__setitem__ = indexing.setitem  # type: ignore[method-assign]
 # ------------------------------------------------------------------------------------- what only PyTorch's tensors have
 
 for _name in absent.names_of("minidl.Tensor"):
-    setattr(Tensor, _name, absent.Absent(_name))
+    if not hasattr(Tensor, _name):
+        setattr(Tensor, _name, absent.Absent(_name))
 
 
 def _names(self: Tensor) -> list[str]:

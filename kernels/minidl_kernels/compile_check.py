@@ -49,7 +49,7 @@ class Compiled:
         return self.spilled == 0 and self.shared <= SHARED_LIMIT[self.target]
 
 
-def check(room: str, backend: str, target: str, timeout: float = 300.0) -> list[Compiled]:
+def check(room: str, backend: str, target: str, timeout: float = 900.0) -> list[Compiled]:
     """Compile the kernels of a room, in a process of its own, for Triton's mode is chosen when it is imported.
 
     Raises:

@@ -117,7 +117,7 @@ RECIPES = {
     "gru": Recipe(lr=4e-3, **_USUAL),
     "lstm": Recipe(lr=4e-3, **_USUAL),
     "gpt": Recipe(lr=3e-3, **{**_USUAL, "batch_size": 32}),
-    "bert": Recipe(lr=2e-3, **_USUAL),
+    "bert": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8}),
 }
 
 

@@ -19,7 +19,7 @@ __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
 class Segment(Operator):
-    """y = function(x…): only the inputs are kept. Backward computes the function again and walks through it.
+    """y = function(args…): only the inputs are kept. Backward computes the function again and walks through it.
 
     The gradient also reaches what the function uses without being given it, such as a module's parameters: the inputs
     on the tape are those that the first forward was seen to depend on.

@@ -14,6 +14,7 @@ from minidl import inspect, linalg, nn
 from minidl.autograd import Operator
 from minidl.inspect.letters import letters, tokens
 from minidl.nn import functional as F
+from minidl.utils.checkpoint import checkpoint
 from tests.table import TABLE
 from tests.table.run import minidl_arguments, outputs_of, resolve
 
@@ -75,6 +76,7 @@ OTHERS = [
     lambda: linalg.eigh(floats(2, 2)),
     lambda: F.rotary_embedding(floats(3, 4)),
     in_place,
+    lambda: (checkpoint(minidl.square, floats(3), use_reentrant=False),),
     through_a_hook,
     random_numbers,
     lambda: twice(lambda x: x[1:], floats(3)),

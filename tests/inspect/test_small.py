@@ -94,7 +94,7 @@ def test_summaries_of_tensors(shape, value):
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
-@pytest.mark.parametrize(("steps", "batch", "features"), [(1, 1, 1), (3, 1, 0), (1, 2, 1)])
+@pytest.mark.parametrize(("steps", "batch", "features"), [(1, 1, 1), (3, 1, 2), (1, 2, 1)])
 def test_gates(kind, steps, batch, features):
     found = shown(inspect.gates(getattr(nn, kind)(features, 1), minidl.randn(steps, batch, features)))
     assert found[0]["hidden"].shape == (steps, batch, 1)

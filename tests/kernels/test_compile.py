@@ -11,7 +11,7 @@ GPU = [(room, backend, target) for room, backend in FILES if backend in ("cupy",
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize(("room", "backend", "target"), GPU)
 def test_kernels_compile_and_are_fit(room, backend, target):
     assert importlib.util.find_spec("triton"), "the test extra installs Triton"
