@@ -23,7 +23,7 @@ def promote(name: str, *operands: Any, floating: bool = False) -> list[Any]:
     """
     tensors = [x for x in operands if isinstance(x, Tensor)]
     if not tensors:
-        return list(operands) if any(hasattr(x, "dtype") for x in operands) else _from_numbers(name, operands, floating)
+        return list(operands) if any(hasattr(x, "dtype") for x in operands) else _promote(name, operands, floating)
     first = tensors[0]._data.dtype
     if first.kind == "f" and all(
         x._data.dtype == first if isinstance(x, Tensor) else type(x) in (float, int, bool) for x in operands
@@ -51,10 +51,6 @@ def _promote(name: str, operands: Sequence[Any], floating: bool) -> list[Any]:
 def _is_number(x: Any) -> bool:
     """Whether ``x`` is a number, NumPy's included: beside a Tensor it does not decide the type."""
     return isinstance(x, (numbers.Real, np.bool_))
-
-
-def _from_numbers(name: str, operands: Sequence[Any], floating: bool) -> list[Any]:
-    return _promote(name, operands, floating)
 
 
 def _number_dtype(name: str, position: int, value: Any) -> dtypes.dtype:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl import creation, dtypes, ops
 from minidl.autograd.tape import Kept, Operator, apply
-from minidl.backends import kernel, namespace
+from minidl.backends import kernel
 from minidl.nn.functional.convolution import each_dimension
 from minidl.tensor import raw, wrap
 
@@ -262,7 +262,7 @@ def _divisors(windows: Windows, count_include_pad: bool, divisor_override: int |
     assert counts is not None
     if (counts == counts.flat[0]).all():
         return int(counts.flat[0])
-    return wrap(namespace(raw(like)).asarray(counts).astype(raw(like).dtype))
+    return creation.as_tensor(counts, like.dtype, like.device)
 
 
 def avg_pool1d(
@@ -421,9 +421,7 @@ def _adaptive_avg(ndim: int, input: Any, output_size: Any) -> Any:
     x, unbatched = _batched(name, ndim, input)
     wanted = _sizes(name, ndim, output_size, tuple(x.shape[2:]))
     y = x.float() if x.dtype.itemsize < 4 else x
-    *matrices, last = (
-        wrap(namespace(raw(y)).asarray(averages(n, out)).astype(raw(y).dtype)) for n, out in zip(x.shape[2:], wanted)
-    )
+    *matrices, last = (creation.as_tensor(averages(n, out), y.dtype, y.device) for n, out in zip(x.shape[2:], wanted))
     y = y @ last.T
     for axis, (matrix, out) in enumerate(zip(matrices, wanted), start=2):
         lead, rest = tuple(y.shape[:axis]), tuple(y.shape[axis + 1 :])

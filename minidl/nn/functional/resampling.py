@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import ops
+from minidl import creation, ops
 from minidl.autograd.autocast import in_float32
 from minidl.backends import namespace
 from minidl.nn.functional.pooling import averages
@@ -142,7 +142,7 @@ def _resample(
     else:
         source = places * step if align_corners else (places + 0.5) * step - 0.5
         matrix = _weights(source, n, out, cubic=mode == "bicubic")
-    matrix = wrap(namespace(raw(x)).asarray(matrix).astype(raw(x).dtype))
+    matrix = creation.as_tensor(matrix, x.dtype, x.device)
     return (x.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
 
 
@@ -338,5 +338,5 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
         axes.append(steps if align_corners else steps * ((n - 1) / n))
     mesh = np.meshgrid(*axes, indexing="ij")
     base = np.stack([*reversed(mesh), np.ones(tuple(size[2:]))], axis=-1).reshape(-1, ndim + 1)
-    base = wrap(namespace(raw(theta)).asarray(base).astype(raw(theta).dtype))
+    base = creation.as_tensor(base, theta.dtype, theta.device)
     return (base @ theta.mT).reshape((theta.shape[0], *size[2:], ndim))

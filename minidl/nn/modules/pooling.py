@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import minidl.nn.functional as F
 from minidl.nn.module import Module
+from minidl.nn.modules.convolution import tupled
 from minidl.nn.modules.settings import Settings
 
 __all__ = [
@@ -202,9 +203,8 @@ class _MaxUnpool(Module):
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
         super().__init__()
-        each = lambda v: tuple(v) if isinstance(v, (tuple, list)) else (v,) * self.ndim
-        self.kernel_size, self.padding = each(kernel_size), each(padding)
-        self.stride = self.kernel_size if stride is None else each(stride)
+        self.kernel_size, self.padding = tupled(kernel_size, self.ndim), tupled(padding, self.ndim)
+        self.stride = self.kernel_size if stride is None else tupled(stride, self.ndim)
 
     def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
         function = getattr(F, f"max_unpool{self.ndim}d")
