@@ -6,6 +6,7 @@ from minidl.models.convolutional import ConvNet, ConvNetBN, LeNet5
 from minidl.models.generation import Beams, beam_search, generate, sample
 from minidl.models.gpt import GPT
 from minidl.models.inception import Inception, inception_small
+from minidl.models.llama import Llama
 from minidl.models.perceptron import MLP
 from minidl.models.recurrent import CharRNN, TextClassifier, gradients_along_time
 from minidl.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152, resnet_small
@@ -24,6 +25,7 @@ __all__ = [
     "ConvNetBN",
     "Inception",
     "LeNet5",
+    "Llama",
     "ResNet",
     "TextClassifier",
     "Transformer",

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from minidl import creation, nn, ops, serialization
-from minidl.models.generation import Beams, beam_search, evaluating, generate
+from minidl import creation, nn, serialization
+from minidl.models.causal import CausalLM
 from minidl.nn import functional as F
 from minidl.nn import init
 
@@ -103,7 +103,7 @@ class Body(nn.Module):
         return self.ln_f(x)
 
 
-class GPT(nn.Module):
+class GPT(CausalLM):
     """GPT-2's network under the names of its published files; as it stands here, the smallest of them (124,439,808
     parameters: the scores come from the embedding's own matrix).
 
@@ -129,7 +129,7 @@ class GPT(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"width ({width}) must be a multiple of heads ({heads})")
-        self.context, self.vocab_size = context, vocab_size
+        self.context, self.vocab_size, self.num_layers = context, vocab_size, layers
         self.transformer = Body(vocab_size, context, width, layers, heads, dropout)
         self.lm_head = nn.Linear(width, vocab_size, bias=False)
         self.lm_head.weight = self.transformer.wte.weight
@@ -139,35 +139,7 @@ class GPT(nn.Module):
 
         RuntimeError if they are more than ``context`` together.
         """
-        first = caches[0].length if caches else 0
-        end = first + tokens.shape[1]
-        if end > self.context:
-            raise RuntimeError(f"GPT: {end} tokens are more than its context of {self.context}")
-        return self.lm_head(self.transformer(tokens, first, caches))
-
-    def generate(self, prompt: Any, max_new_tokens: int, **settings: Any) -> Any:
-        """A prompt (N, L) continued; settings as those of :func:`minidl.models.generate`.
-
-        A text longer than the context is read anew from its last half when the context is full.
-        """
-        with evaluating(self):
-            return generate(_Memory(self).step, prompt, max_new_tokens, **settings)
-
-    def beam_search(self, prompt: Any, num_beams: int, max_new_tokens: int, **settings: Any) -> Beams:
-        """The likeliest continuations; settings as those of :func:`minidl.models.beam_search`.
-
-        RuntimeError if prompt and continuation are longer than the context.
-        """
-        caches = [nn.KVCache() for _ in self.transformer.h]
-
-        def step(tokens: Any, beams: Any) -> Any:
-            if beams is not None:
-                for cache in caches:
-                    cache.reorder(beams)
-            return self(tokens, caches)[:, -1]
-
-        with evaluating(self):
-            return beam_search(step, prompt, num_beams, max_new_tokens, **settings)
+        return self.lm_head(self.transformer(tokens, self.first_position(tokens, caches), caches))
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike) -> GPT:
@@ -190,23 +162,3 @@ class GPT(nn.Module):
         model.load_state_dict(named)
         model.eval()
         return model
-
-
-class _Memory:
-    """What a GPT that generates remembers: keys and values, and the tokens, to start afresh when the context is full."""
-
-    def __init__(self, model: GPT) -> None:
-        self.model = model
-        self._forget()
-        self.text: Any = None
-
-    def _forget(self) -> None:
-        self.caches = [nn.KVCache() for _ in self.model.transformer.h]
-
-    def step(self, tokens: Any) -> Any:
-        context = self.model.context
-        self.text = tokens if self.text is None else ops.cat([self.text, tokens], 1)
-        if self.caches[0].length + tokens.shape[1] > context:
-            self._forget()
-            self.text = tokens = self.text[:, -max(context // 2, 1) :]
-        return self.model(tokens, self.caches)[:, -1]

@@ -151,6 +151,97 @@ def test_gpt_reads_published_files(tmp_path):
     assert again.lm_head.weight is again.transformer.wte.weight
 
 
+# ----------------------------------------------------------------------------------------------------------------- LLaMA
+
+
+def small_llama(**settings):
+    return models.Llama(11, context=8, width=24, layers=2, heads=4, **settings)
+
+
+def torch_llama(w, x, heads, kv_heads, base=10000.0):
+    norm = lambda name, h: h / (h.square().mean(-1, keepdim=True) + 1e-5).sqrt() * w[f"{name}.weight"]
+    dense = lambda name, h: h @ w[f"{name}.weight"].T
+    h = w["model.embed_tokens.weight"][x]
+    width = h.shape[-1] // heads
+    angles = torch.arange(x.shape[1])[:, None] * base ** -(torch.arange(0, width, 2, dtype=torch.double) / width)
+    turn = torch.polar(torch.ones_like(angles), angles)
+
+    def rotate(y, count):  # pairs half a head apart, as complex numbers
+        real, imaginary = y.reshape(*y.shape[:2], count, width).chunk(2, -1)
+        turned = torch.complex(real, imaginary) * turn[:, None]
+        return torch.cat([turned.real, turned.imag], -1)
+
+    for i in range(len({name.split(".")[2] for name in w if name.startswith("model.layers.")})):
+        at = f"model.layers.{i}"
+        n = norm(f"{at}.input_layernorm", h)
+        q, k = (rotate(dense(f"{at}.self_attn.{n_}_proj", n), c) for n_, c in (("q", heads), ("k", kv_heads)))
+        v = dense(f"{at}.self_attn.v_proj", n).reshape(*x.shape, kv_heads, width)
+        k, v = (y.repeat_interleave(heads // kv_heads, 2) for y in (k, v))
+        seen = torch_attention(q.flatten(2), k.flatten(2), v.flatten(2), heads, causal=True)
+        h = h + dense(f"{at}.self_attn.o_proj", seen)
+        n = norm(f"{at}.post_attention_layernorm", h)
+        h = h + dense(f"{at}.mlp.down_proj", TF.silu(dense(f"{at}.mlp.gate_proj", n)) * dense(f"{at}.mlp.up_proj", n))
+    scores = "lm_head" if "lm_head.weight" in w else "model.embed_tokens"
+    return dense(scores, norm("model.norm", h))
+
+
+@pytest.mark.parametrize("kv_heads, tie", [(4, True), (2, False), (1, True)])
+def test_llama(kv_heads, tie):
+    model, x = double(small_llama(kv_heads=kv_heads, tie=tie, rope_base=500.0)), tokens(2, 7)
+    with minidl.no_grad():
+        for parameter in model.parameters():  # larger than the initial values: attention is to matter
+            parameter.mul_(5)
+    compare(
+        model, lambda: model(minidl.tensor(x)), lambda w: torch_llama(w, torch.tensor(x), 4, kv_heads, base=500.0)
+    )
+
+
+def test_llama_as_published_has_its_parameters():
+    assert sum(p.numel() for p in models.Llama().parameters()) == 15_191_712  # llama2.c's stories15M
+
+
+def test_llama_remembers_and_writes_what_it_would_without_memory():
+    model, x = double(small_llama(kv_heads=2)), minidl.tensor(tokens(2, 7))
+    caches = model.make_caches()
+    with minidl.no_grad():
+        parts = [model(x[:, a:b], caches) for a, b in ((0, 3), (3, 4), (4, 7))]
+        np.testing.assert_allclose(minidl.cat(parts, 1).numpy(), model(x).numpy(), rtol=1e-10, atol=1e-12)
+    made = text = x[:, :3]
+    made = model.generate(made, 5, temperature=0)
+    for _ in range(5):
+        text = minidl.cat([text, model(text)[:, -1].argmax(-1, keepdim=True)], 1)
+    assert made.tolist() == text.tolist()
+    assert model.beam_search(x[:, :3], 3, 4).tokens.shape == (2, 1, 7)
+    assert model.generate(x, 20, temperature=0).shape == (2, 27)  # beyond the context
+    with pytest.raises(RuntimeError, match="Llama: 9 tokens are more than its context of 8"):
+        model(minidl.ones(1, 9, dtype=minidl.int64))
+
+
+LLAMA_CONFIG = {
+    "vocab_size": 11, "max_position_embeddings": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "intermediate_size": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_llama_reads_published_files(tie, tmp_path):
+    model, x = double(small_llama(kv_heads=2, tie=tie)), minidl.tensor(tokens(2, 5))
+    saved = {k: v.float() for k, v in model.state_dict().items() if not (tie and k == "lm_head.weight")}
+    saved["model.layers.0.self_attn.rotary_emb.inv_freq"] = minidl.ones(3)
+    serialization.save_file(saved, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA_CONFIG, "tie_word_embeddings": tie}))
+    again = models.Llama.from_pretrained(tmp_path)
+    np.testing.assert_allclose(again(x).numpy(force=True), model.float()(x).numpy(force=True), rtol=1e-4, atol=1e-6)
+    assert (again.lm_head.weight is again.model.embed_tokens.weight) == tie
+
+
+@pytest.mark.parametrize("part", [{"attention_bias": True}, {"rope_scaling": {"factor": 8.0}}, {"head_dim": 8}])
+def test_llama_refuses_what_it_would_compute_wrongly(part, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA_CONFIG, **part}))
+    with pytest.raises(ValueError, match=f"{next(iter(part))} = .* is not supported"):
+        models.Llama.from_pretrained(tmp_path)
+
+
 # ------------------------------------------------------------------------------------------------------------------ BERT
 
 

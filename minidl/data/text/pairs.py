@@ -7,6 +7,7 @@ import html
 import random
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from minidl.data.download import Package, cache_folder, obtain
@@ -83,7 +84,9 @@ def bible_pairs(split: str = "train", root: Any = None, download: bool = True) -
     for module, package, canon in ((ENGLISH, "sword-text-web", "nrsva"), (SPANISH, "sword-text-sparv", "kjv")):
         source = Package("apt-get", package, f"usr/share/sword/modules/texts/ztext/{module}")
         obtain(root / module, CHECKSUMS[module], [source], download)
-        verses.append(dict(_verses(SwordBible(str(root / module), "ztext", canon, "utf-8", "OSIS"), split)))
+        bible = SwordBible(str(root / module), "ztext", canon, "utf-8", "OSIS")
+        bible._decompress = lru_cache(maxsize=1)(bible._decompress)  # pysword unpacks a whole book for each verse
+        verses.append(dict(_verses(bible, split)))
     english, spanish = verses
     return Texts([(text, spanish[place]) for place, text in english.items() if text and spanish.get(place)])
 
