@@ -35,6 +35,12 @@ class Kind(StrEnum):
     gru = "gru"
     lstm = "lstm"
     gpt = "gpt"
+    llama = "llama"
+
+
+class Writer(StrEnum):
+    gpt = "gpt"
+    llama = "llama"
 
 
 Length = Annotated[int, typer.Option(min=1, help="Tokens of a text; gradients go back as far.")]
@@ -79,6 +85,7 @@ def train_charlm(
 @one_line_errors
 def train_gpt(
     data: Annotated[Text, typer.Option(help="Shakespeare, or the Python library's source.")] = Text.shakespeare,
+    model: Annotated[Writer, typer.Option(help="GPT-2's network, or LLaMA's.")] = Writer.gpt,
     vocabulary: Vocabulary = 1024,
     width: Annotated[int, typer.Option(min=1, help="Of the states.")] = 160,
     layers: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
@@ -97,13 +104,13 @@ def train_gpt(
     runs_dir: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Pre-train a GPT autoregressively, on tokens of a byte-pair encoding; measure bits a byte; and let it write."""
+    """Pre-train a GPT or LLaMA autoregressively, on tokens of a byte-pair encoding; measure bits a byte; and let it write."""
     tokenizer, training, validation = _byte_pairs(data.value, vocabulary, part)
     settings = {"width": width, "layers": layers, "heads": heads, "dropout": dropout}
     trainer = _train(
-        "gpt", data.value, tokenizer, training, validation, settings, length, part=part,
+        model.value, data.value, tokenizer, training, validation, settings, length, part=part,
         epochs=epochs, batch_size=batch_size, lr=lr, tensorboard=tensorboard, wandb=wandb, seed=seed,
-        folder=runs_dir / (name or f"{data.value}-gpt-{vocabulary}"), resume=resume,
+        folder=runs_dir / (name or f"{data.value}-{model.value}-{vocabulary}"), resume=resume,
     )  # fmt: skip
     _write(trainer, tokenizer, "\n")
 
@@ -238,7 +245,7 @@ def _train(
     from minidl import random
     from minidl.train import language
 
-    if kind in ("gpt", "bert"):
+    if kind in (*language.WRITERS, "bert"):
         settings = {"context": length, **settings}
     with console.status("Encoding…"):
         tokens, held_out = tokenizer.encode(training), tokenizer.encode(validation)

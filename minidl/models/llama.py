@@ -18,11 +18,11 @@ class DecoderLayer(nn.Module):
     """Attention, then a gated feed-forward network, each behind a norm and beside a residual connection."""
 
     def __init__(
-        self, width: int, heads: int, kv_heads: int | None, hidden: int | None, eps: float, rope_base: float
+        self, width: int, heads: int, kv_heads: int | None, hidden: int | None, eps: float, base: float, dropout: float
     ) -> None:
         super().__init__()
         self.input_layernorm = nn.RMSNorm(width, eps)
-        self.self_attn = nn.GroupedQueryAttention(width, heads, kv_heads, base=rope_base)
+        self.self_attn = nn.GroupedQueryAttention(width, heads, kv_heads, dropout=dropout, base=base)
         self.post_attention_layernorm = nn.RMSNorm(width, eps)
         self.mlp = nn.SwiGLU(width, hidden)
 
@@ -63,6 +63,7 @@ class Llama(CausalLM):
         eps: of the norms.
         rope_base: the slowest rotation's wave is about 2π · base tokens long.
         tie: the scores come from the embedding's own matrix.
+        dropout: of attention weights.
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class Llama(CausalLM):
         eps: float = 1e-5,
         rope_base: float = 10000.0,
         tie: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.context, self.vocab_size, self.num_layers = context, vocab_size, layers
-        made = [DecoderLayer(width, heads, kv_heads, hidden, eps, rope_base) for _ in range(layers)]
+        made = [DecoderLayer(width, heads, kv_heads, hidden, eps, rope_base, dropout) for _ in range(layers)]
         self.model = Body(vocab_size, width, made, eps)
         self.lm_head = nn.Linear(width, vocab_size, bias=False)
         if tie:

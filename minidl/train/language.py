@@ -99,13 +99,17 @@ NETWORKS: dict[str, Callable[..., Any]] = {
     "gpt": lambda vocab_size, context=128, width=160, layers=3, heads=5, dropout=0.0: models.GPT(
         vocab_size, context, width, layers, heads, dropout
     ),
+    "llama": lambda vocab_size, context=128, width=160, layers=3, heads=5, dropout=0.0: models.Llama(
+        vocab_size, context, width, layers, heads, dropout=dropout
+    ),
     "bert": _bert,
     "translator": models.Transformer,
     "classifier": models.TextClassifier,
 }
+WRITERS = ("gpt", "llama")  # Transformers that write: they see a window, and nothing before it
 _USUAL: dict[str, Any] = {
     "epochs": 1,
-    "batch_size": 64,
+    "batch_size": 32,
     "optimizer": "adamw",
     "schedule": "cosine",
     "warmup": 0.05,
@@ -116,7 +120,9 @@ RECIPES = {
     "rnn": Recipe(lr=1e-3, **_USUAL),
     "gru": Recipe(lr=4e-3, **_USUAL),
     "lstm": Recipe(lr=4e-3, **_USUAL),
-    "gpt": Recipe(lr=3e-3, **{**_USUAL, "batch_size": 32}),
+    # A Transformer gains more from many steps than from large batches.
+    "gpt": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8}),
+    "llama": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8}),
     "bert": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8}),
 }
 
@@ -136,8 +142,8 @@ def make_trainer(
 ) -> Trainer:
     """A :class:`Trainer` of a language model.
 
-    Recurrent networks read the text in streams and carry their state on; a GPT sees windows from anywhere, as many tokens an
-    epoch as the text has; a BERT guesses the hidden tokens of windows.
+    Recurrent networks read the text in streams and carry their state on; a GPT or LLaMA sees windows from anywhere, as many
+    tokens an epoch as the text has; a BERT guesses the hidden tokens of windows.
 
     Args:
         network, model: what it is, and the thing itself.
@@ -147,7 +153,7 @@ def make_trainer(
     """
     extra: list[Callback] = [ClipGradients(norm=recipe.clip_norm)] if recipe.clip_norm else []
     test: Any = DataLoader(Windows(validation, length), recipe.batch_size)
-    if network.kind == "gpt":
+    if network.kind in WRITERS:
         steps = max(len(training) // (recipe.batch_size * length), 1)
         loader: Any = RandomWindows(training, length, recipe.batch_size, steps)
     elif network.kind == "bert":

@@ -303,3 +303,18 @@ def test_arguments_of_the_wrong_kind():
         minidl.autograd.backward([1.0])
     with pytest.raises(RuntimeError, match=r"requires_grad_\(\)"):
         grad(x.sum(), minidl.ones(2))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (1, 4), (4, 1), (0, 3)])
+def test_a_gradient_lies_in_memory_as_its_leaf_does(shape):
+    """PyTorch's contract too: optimisers go through weights and gradients side by side."""
+    values = np.random.default_rng(0).standard_normal(shape)
+    for turn in (lambda t: t, lambda t: t.t()):
+        leaf = turn(minidl.tensor(values)).detach().requires_grad_()
+        other = turn(torch.tensor(values)).detach().requires_grad_()
+        for x in (leaf, other):
+            x.t().mul(2).matmul(x).sum().backward()
+        assert leaf.grad.is_contiguous() == other.grad.is_contiguous()
+        if leaf.numel() and 1 not in shape:
+            assert leaf.grad.stride() == leaf.stride() == other.grad.stride()
+        np.testing.assert_allclose(leaf.grad.numpy(), other.grad.numpy(), rtol=1e-12)

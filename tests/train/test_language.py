@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import serialization
+from minidl import models, serialization
 from minidl.text import ByteBPE, CharTokenizer, NGram, Streams
 from minidl.train import CarryState, Interrupted, Trainer, evaluate_tokens, language, token_loss
 from minidl.train.callbacks import Callback
@@ -20,6 +20,7 @@ SMALL = {
     "gru": {"width": 8, "hidden": 16},
     "lstm": {"width": 8, "hidden": 16},
     "gpt": {"width": 16, "layers": 1, "heads": 2, "context": 16},
+    "llama": {"width": 16, "layers": 1, "heads": 2, "context": 16},
     "bert": {"width": 16, "layers": 1, "heads": 2, "context": 16},
 }
 
@@ -161,13 +162,13 @@ def small(monkeypatch):
         monkeypatch.setitem(language.NETWORKS, kind, functools.partial(language.NETWORKS[kind], **settings))
 
 
-@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm", "gpt"])
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm", "gpt", "llama"])
 def test_the_usual_networks_have_a_million_weights(kind):
     weights = sum(p.numel() for p in language.Network(kind, 100, {}).make().parameters())
     assert weights == pytest.approx(1e6, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", ["gru", "gpt"])
+@pytest.mark.parametrize("kind", ["gru", "gpt", "llama"])
 def test_charlm(kind, small, tmp_path):
     code, text = invoke("train", "charlm", "--model", kind, "--batch-size", 8, "--length", 32, "--runs-dir", tmp_path)
     assert code == 0, text
@@ -190,6 +191,8 @@ def test_gpt_and_bert_on_byte_pairs(small, tmp_path):
     assert code == 0, text
     assert "The first merges: " in text
     assert "bits a byte" in text
+    assert invoke("train", "gpt", "--model", "llama", *small, "--runs-dir", tmp_path)[0] == 0
+    assert isinstance(language.load_run(tmp_path / "shakespeare-llama-280")[0], models.Llama)
     code, text = invoke("train", "bert", *small, "--runs-dir", tmp_path)
     assert code == 0, text
     assert "of the hidden tokens" in text
