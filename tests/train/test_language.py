@@ -122,7 +122,7 @@ def test_wrong_use(tmp_path):
     with pytest.raises(ValueError, match="no network 'lsmt'"):
         language.Network("lsmt", 10, {}).make()
     network = language.Network("lstm", 10, SMALL["lstm"])
-    with pytest.raises(ValueError, match="shorter than one batch of 64 × 128"):
+    with pytest.raises(ValueError, match="shorter than one batch of 32 × 128"):
         language.make_trainer(network, network.make(), language.RECIPES["lstm"], [1, 2, 3], [1, 2, 3])
     with pytest.raises(FileNotFoundError, match="holds no model of texts"):
         language.load_run(tmp_path)
