@@ -9,6 +9,7 @@ from typing import Any
 
 from minidl import creation, nn, ops, serialization
 from minidl.models.generation import evaluating
+from minidl.models.initial import usual_std
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.text import pad
@@ -162,7 +163,7 @@ class BERT(nn.Module):
         self.encoder = BertEncoder(layers, width, heads, inner or 4 * width, dropout, eps)
         self.pooler = BertPooler(width)
         for module in self.modules():
-            _begin(module)
+            _begin(module, usual_std(width))
 
     def forward(self, tokens: Any, mask: Any = None, types: Any = None) -> Any:
         """States (N, T, width).
@@ -250,7 +251,7 @@ class _Predictions(nn.Module):
         self.decoder.weight = words.weight
         self.bias = self.decoder.bias  # both names stand in the files
         for module in self.transform.values():
-            _begin(module)
+            _begin(module, usual_std(width))
         init.zeros_(self.decoder.bias)
 
     def forward(self, x: Any) -> Any:
@@ -264,7 +265,7 @@ class BertClassifier(nn.Module):
         super().__init__()
         self.bert, self.padding = bert, padding
         self.dropout, self.classifier = nn.Dropout(dropout), nn.Linear(bert.width, classes)
-        _begin(self.classifier)
+        _begin(self.classifier, 0.02)
 
     def forward(self, tokens: Any) -> Any:
         return self.classifier(self.dropout(self.vectors(tokens)))
@@ -297,9 +298,9 @@ def embed_texts(model: BERT, tokenizer: Any, texts: list[str], batch_size: int =
     return ops.index_select(ops.cat(found, 0), 0, places) if found else creation.zeros(0, model.width)
 
 
-def _begin(module: Any) -> None:
-    """Initial values: normal with σ = 0.02, biases 0."""
+def _begin(module: Any, std: float) -> None:
+    """Initial values: normal, biases 0."""
     if isinstance(module, (nn.Linear, nn.Embedding)):
-        init.normal_(module.weight, std=0.02)
+        init.normal_(module.weight, std=std)
     if isinstance(module, nn.Linear):
         init.zeros_(module.bias)

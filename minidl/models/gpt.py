@@ -10,6 +10,7 @@ from typing import Any
 
 from minidl import creation, nn, serialization
 from minidl.models.causal import CausalLM
+from minidl.models.initial import usual_std
 from minidl.nn import functional as F
 from minidl.nn import init
 
@@ -21,7 +22,6 @@ class Conv1D(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(creation.empty((inputs, outputs)))
         self.bias = nn.Parameter(creation.zeros(outputs))
-        init.normal_(self.weight, std=0.02)
 
     def forward(self, x: Any) -> Any:
         return F.linear(x, self.weight.t(), self.bias)
@@ -88,12 +88,15 @@ class Body(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the initial values: normal with σ = 0.02, less for what is added 2 L times over (section 2.3)."""
+        """Draw the initial values: normal, with less for what is added 2 L times over (section 2.3)."""
+        std = usual_std(self.wte.embedding_dim)
         for embedding in (self.wte, self.wpe):
-            init.normal_(embedding.weight, std=0.02)
+            init.normal_(embedding.weight, std=std)
         for block in self.h:
+            for layer in (block.attn.c_attn, block.mlp.c_fc):
+                init.normal_(layer.weight, std=std)
             for added in (block.attn.c_proj, block.mlp.c_proj):
-                init.normal_(added.weight, std=0.02 / math.sqrt(2 * len(self.h)))
+                init.normal_(added.weight, std=std / math.sqrt(2 * len(self.h)))
 
     def forward(self, tokens: Any, first: int, caches: list[nn.KVCache] | None) -> Any:
         places = creation.arange(first, first + tokens.shape[1], device=tokens.device)

@@ -11,6 +11,7 @@ from typing import Any
 
 from minidl import nn, serialization
 from minidl.models.causal import CausalLM
+from minidl.models.initial import usual_std
 from minidl.nn import init
 
 
@@ -90,11 +91,12 @@ class Llama(CausalLM):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the initial values: normal with σ = 0.02, less for what is added 2 L times over, as for GPT-2."""
+        """Draw the initial values: normal, with less for what is added 2 L times over, as for GPT-2."""
+        std = usual_std(self.model.embed_tokens.embedding_dim)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 added = name.endswith(("o_proj.weight", "down_proj.weight"))
-                init.normal_(parameter, std=0.02 / math.sqrt(2 * self.num_layers) if added else 0.02)
+                init.normal_(parameter, std=std / math.sqrt(2 * self.num_layers) if added else std)
 
     def forward(self, tokens: Any, caches: list[nn.KVCache] | None = None) -> Any:
         """Scores (N, T, vocab_size). With ``caches``, one a layer, the tokens follow those that went before.
