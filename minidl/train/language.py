@@ -121,8 +121,8 @@ RECIPES = {
     "gru": Recipe(lr=4e-3, **_USUAL),
     "lstm": Recipe(lr=4e-3, **_USUAL),
     # A Transformer gains more from many steps than from large batches.
-    "gpt": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8}),
-    "llama": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8}),
+    "gpt": Recipe(lr=1.5e-3, **{**_USUAL, "batch_size": 8}),
+    "llama": Recipe(lr=1.5e-3, **{**_USUAL, "batch_size": 8}),
     "bert": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8}),
 }
 
