@@ -64,7 +64,7 @@ TASKS = {
     "dates": Task(
         lambda split: texts.dates(split, 20_000 if split == "train" else 1000), 512, 128, 2, 4, 0.0, 6, 64, 2e-3, 0.0
     ),
-    "bible": Task(texts.bible_pairs, 4096, 192, 3, 6, 0.1, 10, 48, 2e-3, 0.1),
+    "bible": Task(texts.bible_pairs, 4096, 128, 2, 4, 0.1, 6, 48, 2e-3, 0.1),
 }
 
 
