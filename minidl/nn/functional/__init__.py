@@ -10,6 +10,7 @@ from minidl.nn.functional.ctc import *
 from minidl.nn.functional.distance import *
 from minidl.nn.functional.dropouts import *
 from minidl.nn.functional.embeddings import *
+from minidl.nn.functional.grids import *
 from minidl.nn.functional.likelihoods import *
 from minidl.nn.functional.losses import *
 from minidl.nn.functional.margins import *

@@ -1,22 +1,20 @@
-"""Resampling: interpolate on a regular grid, grid_sample at any places, affine_grid to make such places."""
+"""Resampling on a regular grid, by the nearest values, linearly, by cubics or filters."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Callable
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from minidl import creation, ops
-from minidl.autograd.autocast import in_float32
 from minidl.backends import namespace
 from minidl.nn.functional.pooling import averages
 from minidl.tensor import raw, wrap
 
-__all__ = ["affine_grid", "grid_sample", "interpolate", "upsample"]
+__all__ = ["interpolate", "upsample"]
 
 _MODES = {"nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,), "bilinear": (2,)}
 _MODES |= {"trilinear": (3,), "bicubic": (2,), "lanczos": (2,)}
@@ -49,6 +47,29 @@ def interpolate(
         TypeError: a size that is no whole number.
         NotImplementedError: a mode that does not fit the number of dimensions; whole numbers, but for the nearest modes.
     """
+    _check(input, mode, align_corners, antialias)
+    sizes, factors = _sizes(input.shape[2:], size, scale_factor, recompute_scale_factor)
+    if mode != "area" and min((*sizes, *input.shape[2:])) <= 0:
+        raise RuntimeError(
+            f"interpolate: Input and output sizes should be greater than 0, but got input (H, W, …): "
+            f"{list(input.shape[2:])} output {list(sizes)}"
+        )
+    wide = input.dtype.itemsize < 4 and input.dtype.is_floating_point
+    y = input.float() if wide else input
+    for axis, (n, factor) in enumerate(zip(sizes, factors), start=2):
+        y = _resample(y, axis, n, factor, mode, bool(align_corners), antialias)
+    return y.to(input.dtype) if wide else y
+
+
+def upsample(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None
+) -> Any:
+    """The older name of :func:`interpolate`."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def _check(input: Any, mode: str, align_corners: bool | None, antialias: bool) -> None:
+    """What :func:`interpolate` raises for a mode that does not fit the input or the other settings."""
     ndim = input.ndim - 2
     if mode not in _MODES or ndim not in _MODES[mode]:
         raise NotImplementedError(
@@ -63,41 +84,26 @@ def interpolate(
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
         )
-    if (size is None) == (scale_factor is None):
-        which = "either size or scale_factor should be defined" if size is None else "only one of size or scale_factor"
-        raise ValueError(f"{which}{'' if size is None else ' should be defined'}")
-    factors: tuple = (None,) * ndim
-    if size is not None:
-        sizes = _whole_sizes(_of_each("size", size, ndim))
-        if recompute_scale_factor:
-            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-    else:
-        factors = _of_each("scale_factor", scale_factor, ndim)
-        sizes = tuple(math.floor(n * f) for n, f in zip(input.shape[2:], factors))
-        if recompute_scale_factor:
-            factors = (None,) * ndim
-    if mode != "area" and min((*sizes, *input.shape[2:])) <= 0:
-        raise RuntimeError(
-            f"interpolate: Input and output sizes should be greater than 0, but got input (H, W, …): "
-            f"{list(input.shape[2:])} output {list(sizes)}"
-        )
     if not input.dtype.is_floating_point and not mode.startswith("nearest"):
         raise NotImplementedError(
             f"interpolate: mode '{mode}' is not implemented for {input.dtype}, whose values have none in between; convert "
             "the input first, with .float(), or choose mode='nearest'"
         )
-    wide = input.dtype.itemsize < 4 and input.dtype.is_floating_point
-    y = input.float() if wide else input
-    for axis, (n, factor) in enumerate(zip(sizes, factors), start=2):
-        y = _resample(y, axis, n, factor, mode, bool(align_corners), antialias)
-    return y.to(input.dtype) if wide else y
 
 
-def upsample(
-    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None
-) -> Any:
-    """The older name of :func:`interpolate`."""
-    return interpolate(input, size, scale_factor, mode, align_corners)
+def _sizes(old: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool | None) -> tuple[tuple, tuple]:
+    """The new size along each dimension, and the factor by which its samples are placed; None: by the sizes."""
+    if size is None and scale_factor is None:
+        raise ValueError("either size or scale_factor should be defined")
+    if size is not None and scale_factor is not None:
+        raise ValueError("only one of size or scale_factor should be defined")
+    by_size = (None,) * len(old)
+    if size is not None:
+        if recompute:
+            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+        return _whole_sizes(_of_each("size", size, len(old))), by_size
+    factors = _of_each("scale_factor", scale_factor, len(old))
+    return tuple(math.floor(n * f) for n, f in zip(old, factors)), by_size if recompute else factors
 
 
 def _of_each(argument: str, value: Any, ndim: int) -> tuple:
@@ -153,13 +159,13 @@ def _weights(source: Any, n: int, out: int, cubic: bool) -> np.ndarray:
     base = np.floor(source).astype(int)
     t = source - base
     matrix = np.zeros((out, n))
-    taps = zip((-1, 0, 1, 2), _cubic(t)) if cubic else zip((0, 1), (1 - t, t))
+    taps = zip((-1, 0, 1, 2), cubic_weights(t)) if cubic else zip((0, 1), (1 - t, t))
     for offset, weight in taps:
         np.add.at(matrix, (np.arange(out), np.clip(base + offset, 0, n - 1)), weight)
     return matrix
 
 
-def _cubic(t: Any) -> tuple:
+def cubic_weights(t: Any) -> tuple:
     """Weights of the four values around a place, t after the second."""
     return _far(t + 1), _near(t), _near(1 - t), _far(2 - t)
 
@@ -188,155 +194,3 @@ _FILTERS: dict[str, tuple[int, Callable]] = {  # by the distance, in values; 0 f
     "bicubic": (2, lambda s: np.where(s < 1, _near(s, -0.5), np.where(s < 2, _far(s, -0.5), 0))),
     "lanczos": (3, lambda s: np.where(s < 3, np.sinc(s) * np.sinc(s / 3), 0)),
 }
-
-
-# ----------------------------------------------------------------------------------------------------------- any places
-
-
-@in_float32
-def grid_sample(
-    input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
-) -> Any:
-    """The values of ``input`` at the places of ``grid``.
-
-    Args:
-        input: (N, C, H, W), or (N, C, D, H, W).
-        grid: (N, H', W', 2) of (x, y) in [-1, 1] from edge to edge, or (N, D', H', W', 3) of (x, y, z).
-        mode: "bilinear", "nearest" or "bicubic" (two dimensions only).
-        padding_mode: outside lies 0 ("zeros"), the edge value ("border"), or the mirror image ("reflection").
-        align_corners: -1 and 1 are the middles of the outermost values instead of their edges.
-
-    Returns:
-        (N, C, H', W'), or (N, C, D', H', W'). Differentiable in both arguments; where the grid is held at the border, or
-        looks for the nearest value, its gradient is 0.
-
-    Raises:
-        ValueError: an unknown mode.
-        RuntimeError: shapes or types that do not fit together.
-    """
-    ndim = input.ndim - 2
-    if mode not in ("bilinear", "nearest", "bicubic"):
-        raise ValueError(
-            f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', got: '{mode}'"
-        )
-    if padding_mode not in ("zeros", "border", "reflection"):
-        raise ValueError(
-            "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
-            f"'{padding_mode}'"
-        )
-    if ndim not in (2, 3) or grid.ndim != input.ndim or grid.shape[-1] != ndim or grid.shape[0] != input.shape[0]:
-        raise RuntimeError(
-            f"grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, the same batch size, and "
-            f"grid to have size {ndim} in its last dimension, but got input with sizes {list(input.shape)} and grid with "
-            f"sizes {list(grid.shape)}"
-        )
-    if mode == "bicubic" and ndim == 3:
-        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    if input.dtype != grid.dtype or raw(input).dtype.kind in "iub":
-        raise RuntimeError(
-            f"grid_sampler(): expected input and grid to have the same floating point dtype, but input has {input.dtype} "
-            f"and grid has {grid.dtype}; convert one with .to()"
-        )
-    size = tuple(input.shape[2:])
-    if 0 in size:
-        raise RuntimeError(
-            f"grid_sampler(): expected input to have non-empty spatial dimensions, got {list(input.shape)}"
-        )
-    align = bool(align_corners)
-    # The grid's last dimension runs from the innermost dimension outwards.
-    places = [_unnormalise(grid[..., ndim - 1 - axis], size[axis], align) for axis in range(ndim)]
-    if mode == "bicubic":
-        return _bicubic(input, places, size, padding_mode, align)
-    places = [_kept_inside(p, n, padding_mode, align) for p, n in zip(places, size)]
-    if mode == "nearest":
-        return _look_up(input, [np.rint(raw(p)) for p in places], size) + _flat(places[0]).unsqueeze(1)
-    corners = [np.floor(raw(p)) for p in places]
-    offsets = [p - wrap(c) for p, c in zip(places, corners)]
-    y = None
-    for corner in product((0, 1), repeat=ndim):
-        weight = 1.0
-        for step, t in zip(corner, offsets):
-            weight = weight * (t if step else 1 - t)
-        term = _look_up(input, [c + step for c, step in zip(corners, corner)], size) * weight.unsqueeze(1)  # type: ignore[attr-defined]
-        y = term if y is None else y + term
-    return y
-
-
-def _unnormalise(x: Any, n: int, align: bool) -> Any:
-    """From [-1, 1] to [0, n - 1], or to [-1/2, n - 1/2]."""
-    return (x + 1) * ((n - 1) / 2) if align else ((x + 1) * n - 1) * 0.5
-
-
-def _kept_inside(x: Any, n: int, padding_mode: str, align: bool) -> Any:
-    if padding_mode == "reflection":
-        low, span = (0.0, float(n - 1)) if align else (-0.5, float(n))
-        if span == 0:
-            return _flat(x)
-        away = (x - low) * ops.where(wrap(raw(x) < low), -1.0, 1.0).to(x.dtype)
-        folds = wrap(np.floor(raw(away) / span))
-        rest = away - folds * span
-        x = ops.where(folds % 2 == 0, rest + low, span - rest + low)
-    if padding_mode == "zeros":
-        return x
-    held = raw(x).clip(0, n - 1)
-    return ops.where(wrap((held > 0) & (held < n - 1)), x, wrap(held))
-
-
-def _flat(x: Any) -> Any:
-    """0, whatever x is: on the tape, with the gradient 0."""
-    return ops.where(wrap(namespace(raw(x)).zeros(x.shape, bool)), x, 0.0).to(x.dtype)
-
-
-def _look_up(input: Any, places: list, size: tuple) -> Any:
-    """The values (N, C, *out) at whole numbers of ``places``, one array (N, *out) a dimension; 0 outside."""
-    lead, out = tuple(input.shape[:2]), places[0].shape[1:]
-    xp = namespace(raw(input))
-    inside = xp.ones(places[0].shape, bool)
-    index = xp.zeros(places[0].shape, np.int64)
-    for place, n in zip(places, size):
-        inside &= (place >= 0) & (place <= n - 1)
-        index = index * n + xp.clip(xp.nan_to_num(place), 0, n - 1).astype(np.int64)
-    flat = input.reshape((*lead, math.prod(size)))
-    index = xp.broadcast_to(index.reshape(lead[0], 1, -1), (*lead, math.prod(out)))
-    found = ops.gather(flat, 2, wrap(index)).reshape((*lead, *out))
-    return found * wrap(inside[:, None].astype(raw(input).dtype))
-
-
-def _bicubic(input: Any, places: list, size: tuple, padding_mode: str, align: bool) -> Any:
-    corners = [np.floor(raw(p)) for p in places]
-    weights = [_cubic(p - wrap(c)) for p, c in zip(places, corners)]
-    y = None
-    for i, j in product(range(4), repeat=2):
-        taps = [wrap(corners[0] + (i - 1)), wrap(corners[1] + (j - 1))]
-        taps = [raw(_kept_inside(t, n, padding_mode, align)) for t, n in zip(taps, size)]
-        term = _look_up(input, taps, size) * (weights[0][i] * weights[1][j]).unsqueeze(1)
-        y = term if y is None else y + term
-    return y
-
-
-def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any:
-    """The grid of an affine map, for :func:`grid_sample`.
-
-    Args:
-        theta: (N, 2, 3), or (N, 3, 4): from output coordinates in [-1, 1] to input coordinates.
-        size: of the output, (N, C, H, W), or (N, C, D, H, W).
-
-    Returns:
-        (N, H, W, 2), or (N, D, H, W, 3).
-    """
-    ndim = len(size) - 2
-    if not theta.dtype.is_floating_point:
-        raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
-    if ndim not in (2, 3) or tuple(theta.shape[-2:]) != (ndim, ndim + 1) or theta.ndim != 3:
-        raise ValueError(
-            f"Expected a batch of {ndim}D affine matrices of shape Nx{ndim}x{ndim + 1} for size {list(size)}. "
-            f"Got {list(theta.shape)}."
-        )
-    axes = []
-    for n in size[2:]:
-        steps = np.linspace(-1, 1, n) if n > 1 else np.zeros(n)
-        axes.append(steps if align_corners else steps * ((n - 1) / n))
-    mesh = np.meshgrid(*axes, indexing="ij")
-    base = np.stack([*reversed(mesh), np.ones(tuple(size[2:]))], axis=-1).reshape(-1, ndim + 1)
-    base = creation.as_tensor(base, theta.dtype, theta.device)
-    return (base @ theta.mT).reshape((theta.shape[0], *size[2:], ndim))
