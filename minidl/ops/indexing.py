@@ -161,18 +161,40 @@ def parse(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[tuple, tuple | N
     IndexError for what is out of range, no index at all, or too many of them.
     """
     items = [_item(i, xp) for i in (index if type(index) is tuple else (index,))]
-    taken = sum(_consumed(i) for i in items)
-    if taken > len(shape):
+    left = len(shape) - sum(_consumed(i) for i in items)
+    if left < 0:
         if not shape and any(isinstance(i, int) for i in items):
             raise IndexError(
                 "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a number"
             )
-        raise IndexError(f"too many indices for tensor of dimension {len(shape)} (got {taken})")
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)} (got {len(shape) - left})")
+    basic, advanced, sizes = _in_two(items, shape, left, xp)
+    arrays = [a for a in advanced if not isinstance(a, slice)]
+    if not arrays:
+        return (*basic, ...), None
+    try:
+        common = np.broadcast_shapes(*[a.shape for a in arrays])
+    except ValueError:
+        raise IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            + ", ".join(str(list(a.shape)) for a in arrays)
+        ) from None
+    if 0 in common:  # nothing is read, so nothing is out of range
+        advanced = [a if isinstance(a, slice) else xp.zeros(common, "int64") for a in advanced]
+    else:
+        _refuse_out_of_range(advanced, sizes)
+    while isinstance(advanced[-1], slice):
+        advanced.pop()
+    return (*basic, ...), tuple(advanced)
+
+
+def _in_two(items: list, shape: tuple[int, ...], left: int, xp: Any) -> tuple[list, list, dict[int, tuple[int, int]]]:
+    """The basic index, the advanced one (arrays and full slices), and by the places of its integer arrays which dimension
+    each indexes and that dimension's size. An ellipsis stands for ``left`` dimensions."""
     basic: list = []
     advanced: list = []
-    sizes: dict[int, tuple[int, int]] = {}  # of the integer arrays in ``advanced``: (dimension, its size)
+    sizes: dict[int, tuple[int, int]] = {}
     axis = 0
-    left = len(shape) - taken
     for i in items:
         if i is Ellipsis:
             basic += [slice(None)] * left
@@ -207,23 +229,7 @@ def parse(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[tuple, tuple | N
             advanced.append(i)
             sizes[len(advanced) - 1] = (axis, shape[axis])
             axis += 1
-    arrays = [a for a in advanced if not isinstance(a, slice)]
-    if not arrays:
-        return (*basic, ...), None
-    try:
-        common = np.broadcast_shapes(*[a.shape for a in arrays])
-    except ValueError:
-        raise IndexError(
-            "shape mismatch: indexing tensors could not be broadcast together with shapes "
-            + ", ".join(str(list(a.shape)) for a in arrays)
-        ) from None
-    if 0 in common:  # nothing is read, so nothing is out of range
-        advanced = [a if isinstance(a, slice) else xp.zeros(common, "int64") for a in advanced]
-    else:
-        _refuse_out_of_range(advanced, sizes)
-    while isinstance(advanced[-1], slice):
-        advanced.pop()
-    return (*basic, ...), tuple(advanced)
+    return basic, advanced, sizes
 
 
 def _refuse_out_of_range(advanced: list, sizes: dict[int, tuple[int, int]]) -> None:
