@@ -486,7 +486,8 @@ def _count(array: Any) -> int:
 
 def add_to_grad(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
     """``leaf.grad += gradient``. A gradient that something else holds, or that is a view, is copied first: two leaves
-    must not share one. It lies in memory as the leaf does, for optimisers go through both side by side."""
+    must not share one. It lies in memory as the leaf does, for optimisers go through both side by side; row by row, if
+    the leaf has gaps or meets itself there."""
     if leaf.grad is not None:
         if create_graph:
             leaf.grad = leaf.grad + gradient
@@ -494,9 +495,11 @@ def add_to_grad(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
             leaf.grad._data += gradient
             leaf.grad._counter[0] += 1
     elif create_graph:
-        leaf.grad = gradient if gradient._edge is not None else gradient.clone()
+        leaf.grad = gradient.clone()
     elif gradient.strides != leaf._data.strides:
-        leaf.grad = wrap(namespace(gradient).empty_like(leaf._data, dtype=gradient.dtype))
+        outermost_first = np.argsort(leaf._data.strides)[::-1].tolist()
+        order = "K" if leaf._data.transpose(outermost_first).flags.c_contiguous else "C"
+        leaf.grad = wrap(namespace(gradient).empty_like(leaf._data, dtype=gradient.dtype, order=order))
         leaf.grad._data[...] = gradient
     else:
         shared = isinstance(gradient, np.generic) or gradient.base is not None or _count(gradient) > _UNSHARED

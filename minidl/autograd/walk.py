@@ -252,7 +252,7 @@ def retain_grad(tensor: Tensor) -> None:
     def store(gradient: Tensor) -> None:
         alive = keep()
         if alive is not None:
-            alive.grad = gradient if alive.grad is None else alive.grad + gradient
+            alive.grad = gradient.clone() if alive.grad is None else alive.grad + gradient
 
     tensor.__dict__["_retains_grad"] = True
     _hooks_of(tensor).append(store)

@@ -318,3 +318,43 @@ def test_a_gradient_lies_in_memory_as_its_leaf_does(shape):
         if leaf.numel() and 1 not in shape:
             assert leaf.grad.stride() == leaf.stride() == other.grad.stride()
         np.testing.assert_allclose(leaf.grad.numpy(), other.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("cut", ["columns", "expanded"])
+def test_the_gradient_of_a_leaf_with_gaps_or_overlap_lies_row_by_row(cut):
+    for lib in (minidl, torch):
+        whole = lib.arange(24.0).reshape(4, 6)
+        leaf = whole[:, ::2].t() if cut == "columns" else whole[0].expand(3, 6)
+        leaf = leaf.detach().requires_grad_()
+        (leaf * leaf).sum().backward()
+        assert leaf.grad.is_contiguous()
+        assert leaf.grad.view(-1).tolist() == (2 * leaf).reshape(-1).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph")
+def test_gradients_on_the_tape_are_each_leafs_own():
+    """Clipping, or an optimiser that adds weight decay, changes them in place."""
+    for lib in (minidl, torch):
+        a, b, c = (lib.ones(3, requires_grad=True) for _ in range(3))
+        given = 3 * lib.ones(3, requires_grad=True)
+        ((a + b) ** 2).sum().backward(create_graph=True)
+        c.clone().backward(given, create_graph=True)
+        with lib.no_grad():
+            a.grad.mul_(2)
+            c.grad.mul_(2)
+        assert (a.grad.tolist(), b.grad.tolist(), given.tolist()) == ([8.0] * 3, [4.0] * 3, [3.0] * 3)
+
+
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph")
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_retained_are_copies(create_graph):
+    for lib in (minidl, torch):
+        x = lib.ones(3, requires_grad=True)
+        first = x + 1
+        second = first + 0
+        for inner in (first, second):
+            inner.retain_grad()
+        second.sum().backward(create_graph=create_graph)
+        with lib.no_grad():
+            first.grad.mul_(2)
+        assert (first.grad.tolist(), second.grad.tolist(), x.grad.tolist()) == ([2.0] * 3, [1.0] * 3, [1.0] * 3)
