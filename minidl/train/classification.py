@@ -54,7 +54,7 @@ RECIPES = {
     "head": TextRecipe(epochs=3, lr=1e-2),
     "full": TextRecipe(epochs=1, lr=1e-4),
     "lora": TextRecipe(epochs=1, lr=1e-3),
-    "adalora": TextRecipe(epochs=1, lr=2e-3),
+    "adalora": TextRecipe(epochs=1, lr=1e-2),
 }
 
 
