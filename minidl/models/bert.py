@@ -156,7 +156,7 @@ class BERT(nn.Module):
         eps: float = 1e-12,
     ) -> None:
         super().__init__()
-        if width % heads:
+        if heads < 1 or width % heads:
             raise ValueError(f"width ({width}) must be a multiple of heads ({heads})")
         self.width, self.context = width, context
         self.embeddings = BertEmbeddings(vocab_size, width, context, types, dropout, eps)

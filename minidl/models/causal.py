@@ -25,7 +25,10 @@ class CausalLM(nn.Module):
         return [nn.KVCache() for _ in range(self.num_layers)]
 
     def first_position(self, tokens: Any, caches: list[nn.KVCache] | None) -> int:
-        """Where ``tokens`` (N, T) begin, behind what the caches hold. RuntimeError if they end beyond the context."""
+        """Where ``tokens`` (N, T) begin, behind what the caches hold. RuntimeError if they end beyond the context, or are
+        not (N, T)."""
+        if tokens.ndim != 2:
+            raise RuntimeError(f"{type(self).__name__}: tokens are (N, T), not of shape {list(tokens.shape)}")
         first = caches[0].length if caches else 0
         end = first + tokens.shape[1]
         if end > self.context:
@@ -55,6 +58,14 @@ class CausalLM(nn.Module):
 
         with evaluating(self):
             return beam_search(step, prompt, num_beams, max_new_tokens, **settings)
+
+
+def check_config(config: dict[str, Any], usual: dict[str, Any]) -> None:
+    """ValueError for settings of a published network that are neither left out nor what they always are here: it would be
+    computed wrongly."""
+    for name, value in usual.items():
+        if config.get(name) not in (None, value):
+            raise ValueError(f"config.json: {name} = {config[name]!r} is not supported; here it is always {value!r}")
 
 
 class _Memory:

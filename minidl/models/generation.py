@@ -81,7 +81,9 @@ def sample(
     """
     if temperature == 0:
         return ops.argmax(logits.detach(), -1)
-    chosen = restrict(logits.detach().float(), temperature, top_k, top_p)
+    below = logits.detach().double()
+    below = below - below.amax(-1, keepdim=True)  # so that no temperature, however low, makes one infinite
+    chosen = restrict(below, temperature, top_k, top_p)
     rows = ops.softmax(chosen.reshape((-1, logits.shape[-1])), -1)
     return sampling.multinomial(rows, 1, generator=generator).reshape(tuple(logits.shape[:-1]))
 
@@ -109,7 +111,13 @@ def generate(
 
     Returns:
         (N, L + new), int64: the prompt and what follows it.
+
+    Raises:
+        ValueError: a prompt of another shape; ``max_new_tokens`` below 0.
     """
+    _check_prompt("generate", prompt)
+    if max_new_tokens < 0:
+        raise ValueError(f"generate: max_new_tokens must be 0 or more, but is {max_new_tokens}")
     texts, fresh = [prompt], prompt
     ended = np.zeros(prompt.shape[0], bool)
     with no_grad():
@@ -123,6 +131,11 @@ def generate(
             if ended.all() and len(ended):
                 break
     return ops.cat(texts, 1)
+
+
+def _check_prompt(name: str, prompt: Any) -> None:
+    if len(prompt.shape) != 2 or not prompt.shape[1]:
+        raise ValueError(f"{name}: a prompt is (N, L), L 1 or more, not of shape {tuple(prompt.shape)}")
 
 
 @dataclass
@@ -165,8 +178,10 @@ def beam_search(
         num_return: R, how many texts for each prompt, at most K.
 
     Raises:
-        ValueError: numbers below 1, ``num_return`` above ``num_beams``; no prompt; logits that are no numbers.
+        ValueError: numbers below 1, ``num_return`` above ``num_beams``; no prompt, or one of another shape; logits that
+            are no numbers.
     """
+    _check_prompt("beam_search", prompt)
     if not prompt.shape[0]:
         raise ValueError(f"beam_search: there is no prompt to go on from (shape {tuple(prompt.shape)})")
     if min(num_beams, max_new_tokens, num_return) < 1 or num_return > num_beams:

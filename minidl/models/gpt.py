@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from minidl import creation, nn, serialization
-from minidl.models.causal import CausalLM
+from minidl.models.causal import CausalLM, check_config
 from minidl.models.initial import usual_std
 from minidl.nn import functional as F
 from minidl.nn import init
+
+# Settings of published networks that are always the same here.
+USUAL = {
+    "model_type": "gpt2",
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
 
 
 class Conv1D(nn.Module):
@@ -130,7 +141,7 @@ class GPT(CausalLM):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if width % heads:
+        if heads < 1 or width % heads:
             raise ValueError(f"width ({width}) must be a multiple of heads ({heads})")
         self.context, self.vocab_size, self.num_layers = context, vocab_size, layers
         self.transformer = Body(vocab_size, context, width, layers, heads, dropout)
@@ -150,10 +161,12 @@ class GPT(CausalLM):
 
         Raises:
             FileNotFoundError: a file is missing.
+            ValueError: the network has a part that is not here: another activation, other scores of attention.
             RuntimeError: the weights are of another network.
         """
         folder = Path(folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        check_config(config, USUAL)
         model = cls(config["vocab_size"], config["n_positions"], config["n_embd"], config["n_layer"], config["n_head"])
         saved = serialization.load_file(folder / "model.safetensors")
         named = {
@@ -161,7 +174,8 @@ class GPT(CausalLM):
             for name, tensor in saved.items()
             if not name.endswith((".attn.bias", ".attn.masked_bias"))  # the causal mask, kept as a buffer
         }
-        named.setdefault("lm_head.weight", named["transformer.wte.weight"])
+        if "transformer.wte.weight" in named:
+            named["lm_head.weight"] = named["transformer.wte.weight"]
         model.load_state_dict(named)
         model.eval()
         return model

@@ -10,9 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from minidl import nn, serialization
-from minidl.models.causal import CausalLM
+from minidl.models.causal import CausalLM, check_config
 from minidl.models.initial import usual_std
 from minidl.nn import init
+
+# Settings of published networks that are always the same here.
+USUAL = {
+    "model_type": "llama",
+    "attention_bias": False,
+    "mlp_bias": False,
+    "rope_scaling": None,
+    "sliding_window": None,
+    "hidden_act": "silu",
+}
 
 
 class DecoderLayer(nn.Module):
@@ -112,12 +122,16 @@ class Llama(CausalLM):
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: the network has a part that is not here: biases, scaled rotations, heads of another width.
+            ValueError: the network has a part that is not here: biases, scaled rotations, heads of another width, a
+                window; or it is another's.
             RuntimeError: the weights are of another network.
         """
         folder = Path(folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        _check(config)
+        rotations = config.get("rope_parameters") or {}  # where newer files keep them
+        check_config(rotations, {"rope_type": "default", "partial_rotary_factor": 1.0})
+        width = config["hidden_size"] // config["num_attention_heads"]
+        check_config(config, {**USUAL, "head_dim": width})
         model = cls(
             config["vocab_size"],
             config["max_position_embeddings"],
@@ -127,22 +141,13 @@ class Llama(CausalLM):
             config.get("num_key_value_heads"),
             config["intermediate_size"],
             config["rms_norm_eps"],
-            config.get("rope_theta", 10000.0),
+            rotations.get("rope_theta", config.get("rope_theta", 10000.0)),
             config.get("tie_word_embeddings", False),
         )
         saved = serialization.load_file(folder / "model.safetensors")
         named = {name: tensor for name, tensor in saved.items() if not name.endswith("rotary_emb.inv_freq")}
-        if config.get("tie_word_embeddings", False):
-            named.setdefault("lm_head.weight", named["model.embed_tokens.weight"])
+        if config.get("tie_word_embeddings", False) and "model.embed_tokens.weight" in named:
+            named["lm_head.weight"] = named["model.embed_tokens.weight"]
         model.load_state_dict(named)
         model.eval()
         return model
-
-
-def _check(config: dict[str, Any]) -> None:
-    """ValueError for a network that :class:`Llama` would compute wrongly."""
-    width = config["hidden_size"] // config["num_attention_heads"]
-    usual = {"attention_bias": False, "mlp_bias": False, "rope_scaling": None, "head_dim": width, "hidden_act": "silu"}
-    for name, value in usual.items():
-        if config.get(name) not in (None, value):
-            raise ValueError(f"config.json: {name} = {config[name]!r} is not supported; here it is always {value!r}")

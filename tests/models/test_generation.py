@@ -63,6 +63,21 @@ def test_wrong_settings(settings):
         sample(minidl.randn(3), **settings)
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-45, 1e-300, 5e-324])
+@pytest.mark.parametrize("settings", [{}, {"top_k": 2}, {"top_p": 0.5}])
+def test_however_low_a_temperature_is_it_means_the_likeliest(temperature, settings):
+    assert sample(minidl.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]), temperature, **settings).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("search", [lambda *a: generate(*a), lambda step, p, new: beam_search(step, p, 2, new)])
+@pytest.mark.parametrize("shape", [(3,), (2, 0), (1, 2, 3)])
+def test_prompts_have_two_dimensions_and_are_not_empty(search, shape):
+    with pytest.raises(ValueError, match=r"a prompt is \(N, L\), L 1 or more"):
+        search(Markov(0), minidl.zeros(shape, dtype=minidl.int64), 3)
+    with pytest.raises(ValueError, match="max_new_tokens"):
+        search(Markov(0), minidl.tensor([[1]]), -1)
+
+
 class Markov:
     """A language model by a table: the logits of the next token, by the last one. Also what steps ask it."""
 

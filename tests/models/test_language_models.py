@@ -107,6 +107,24 @@ def test_gpt_2_as_published_has_its_parameters():
     assert sum(p.numel() for p in models.GPT().parameters()) == 124_439_808
 
 
+def test_gpt_takes_no_sequences_in_training_too():
+    model = small_gpt(dropout=0.1)
+    model(minidl.ones(0, 4, dtype=minidl.int64)).sum().backward()
+    assert all(not p.grad.any() for p in model.parameters())
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2, 3)])
+def test_tokens_have_two_dimensions(shape):
+    with pytest.raises(RuntimeError, match=r"GPT: tokens are \(N, T\)"):
+        small_gpt()(minidl.ones(shape, dtype=minidl.int64))
+
+
+@pytest.mark.parametrize("network", [models.GPT, models.BERT])
+def test_a_network_needs_heads(network):
+    with pytest.raises(ValueError, match=r"multiple of heads \(0\)"):
+        network(11, width=12, heads=0, layers=1)
+
+
 def test_gpt_sees_nothing_that_comes_later():
     model, x = double(small_gpt()), tokens(1, 8)
     y = model(minidl.tensor(x)).numpy(force=True)
@@ -139,16 +157,34 @@ def test_gpt_in_several_steps():
         np.testing.assert_allclose(minidl.cat(parts, 1).numpy(), model(x).numpy(), rtol=1e-10, atol=1e-12)
 
 
+GPT_CONFIG = {"vocab_size": 11, "n_positions": 8, "n_embd": 12, "n_layer": 2, "n_head": 3}
+
+
 def test_gpt_reads_published_files(tmp_path):
     model, x = double(small_gpt()), minidl.tensor(tokens(2, 5))
     saved = {k.removeprefix("transformer."): v for k, v in model.state_dict().items() if k != "lm_head.weight"}
     saved["h.0.attn.bias"] = minidl.ones(1, 1, 8, 8)
     serialization.save_file(saved, tmp_path / "model.safetensors")
-    config = {"vocab_size": 11, "n_positions": 8, "n_embd": 12, "n_layer": 2, "n_head": 3}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps(GPT_CONFIG))
     again = models.GPT.from_pretrained(tmp_path)
     np.testing.assert_allclose(again(x).numpy(force=True), model.float()(x).numpy(force=True), rtol=1e-4, atol=1e-6)
     assert again.lm_head.weight is again.transformer.wte.weight
+
+
+@pytest.mark.parametrize("part", [{"activation_function": "relu"}, {"scale_attn_by_inverse_layer_idx": True}])
+def test_gpt_refuses_what_it_would_compute_wrongly(part, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({**GPT_CONFIG, **part}))
+    with pytest.raises(ValueError, match=f"{next(iter(part))} = .* is not supported"):
+        models.GPT.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("network", ["GPT", "Llama"])
+def test_weights_of_another_network(network, tmp_path):
+    config = GPT_CONFIG if network == "GPT" else {**LLAMA_CONFIG, "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    serialization.save_file({"weight": minidl.ones(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\)"):
+        getattr(models, network).from_pretrained(tmp_path)
 
 
 # ----------------------------------------------------------------------------------------------------------------- LLaMA
@@ -185,15 +221,13 @@ def torch_llama(w, x, heads, kv_heads, base=10000.0):
     return dense(scores, norm("model.norm", h))
 
 
-@pytest.mark.parametrize("kv_heads, tie", [(4, True), (2, False), (1, True)])
+@pytest.mark.parametrize(("kv_heads", "tie"), [(4, True), (2, False), (1, True)])
 def test_llama(kv_heads, tie):
     model, x = double(small_llama(kv_heads=kv_heads, tie=tie, rope_base=500.0)), tokens(2, 7)
     with minidl.no_grad():
         for parameter in model.parameters():  # larger than the initial values: attention is to matter
             parameter.mul_(5)
-    compare(
-        model, lambda: model(minidl.tensor(x)), lambda w: torch_llama(w, torch.tensor(x), 4, kv_heads, base=500.0)
-    )
+    compare(model, lambda: model(minidl.tensor(x)), lambda w: torch_llama(w, torch.tensor(x), 4, kv_heads, base=500.0))
 
 
 def test_llama_as_published_has_its_parameters():
@@ -235,10 +269,37 @@ def test_llama_reads_published_files(tie, tmp_path):
     assert (again.lm_head.weight is again.model.embed_tokens.weight) == tie
 
 
-@pytest.mark.parametrize("part", [{"attention_bias": True}, {"rope_scaling": {"factor": 8.0}}, {"head_dim": 8}])
+def test_llama_takes_its_rotations_from_where_newer_files_keep_them(tmp_path):
+    model = double(small_llama(kv_heads=2, tie=False))
+    serialization.save_file({k: v.float() for k, v in model.state_dict().items()}, tmp_path / "model.safetensors")
+    config = {**LLAMA_CONFIG, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "model_type": "llama"}
+    del config["rope_theta"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    again, x = models.Llama.from_pretrained(tmp_path).double(), tokens(2, 5)
+    expected = torch_llama(weights(again), torch.tensor(x), 4, 2, base=500.0).detach()
+    np.testing.assert_allclose(again(minidl.tensor(x)).numpy(force=True), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"attention_bias": True},
+        {"rope_scaling": {"factor": 8.0}},
+        {"head_dim": 8},
+        {"sliding_window": 4},
+        {"model_type": "granite"},
+    ],
+)
 def test_llama_refuses_what_it_would_compute_wrongly(part, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**LLAMA_CONFIG, **part}))
     with pytest.raises(ValueError, match=f"{next(iter(part))} = .* is not supported"):
+        models.Llama.from_pretrained(tmp_path)
+
+
+def test_llama_refuses_scaled_rotations_of_newer_files(tmp_path):
+    config = {**LLAMA_CONFIG, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="rope_type = 'llama3' is not supported"):
         models.Llama.from_pretrained(tmp_path)
 
 

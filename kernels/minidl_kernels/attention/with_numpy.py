@@ -119,7 +119,9 @@ class Blocks:
         return max(min(max(BLOCK // max(self.keys * self.each, 1), 32), most, self.queries), 1)
 
     def pieces(self) -> list[tuple[slice, slice]]:
-        """Which sequences and which groups are computed together."""
+        """Which sequences and which groups are computed together: none, where there are none."""
+        if not self.batch * self.groups:
+            return []
         together = max(TOGETHER // max(self.each * self.step * self.keys, 1), 1)
         if self.shared:
             together = min(together, -(-self.batch * self.groups // get_num_threads()))
