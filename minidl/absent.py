@@ -257,11 +257,6 @@ GROUPS = [
         },
     ),
     Group(
-        "Other optimisers",
-        "minidl.optim.AdamW, minidl.optim.SGD and the others; a new rule is a class of a few lines: see minidl.optim.RMSprop",
-        {"minidl.optim": "Adafactor Muon"},
-    ),
-    Group(
         "Tensors of inference mode",
         "minidl.is_inference_mode_enabled says whether one is inside; tensors made there are like others",
         {"minidl": "is_inference", "minidl.Tensor": "is_inference"},

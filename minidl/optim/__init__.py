@@ -3,11 +3,13 @@
 from minidl.absent import finder as _finder
 from minidl.optim import lr_scheduler
 from minidl.optim.adadelta import Adadelta
+from minidl.optim.adafactor import Adafactor
 from minidl.optim.adagrad import Adagrad
 from minidl.optim.adam import Adam, AdamW
 from minidl.optim.adamax import Adamax
 from minidl.optim.asgd import ASGD
 from minidl.optim.lbfgs import LBFGS
+from minidl.optim.muon import Muon
 from minidl.optim.nadam import NAdam
 from minidl.optim.optimizer import Optimizer
 from minidl.optim.radam import RAdam
@@ -20,10 +22,12 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

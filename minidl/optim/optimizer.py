@@ -86,6 +86,7 @@ class Optimizer:
         ValueError: no parameters at all; one that is no leaf; one in two groups.
     """
 
+    decoupled = False  # weight decay does not enter the gradient, whatever the group says
     _stepping = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -123,9 +124,9 @@ class Optimizer:
         """Change the array ``x`` and those in ``state`` in place, given the gradient ``g``.
 
         ``g`` is the gradient to descend along: negated where the group has ``maximize``, and with ``weight_decay`` · x added
-        where it has that, unless it has ``decoupled_weight_decay``, which is the rule's own affair. Do not change ``g``: it
-        may be ``.grad`` itself. ``state["step"]``, where :meth:`start` gives one, has been counted already: 1 at the first
-        update.
+        where it has that, unless it has ``decoupled_weight_decay`` or the class is ``decoupled``: that is the rule's own
+        affair. Do not change ``g``: it may be ``.grad`` itself. ``state["step"]``, where :meth:`start` gives one, has been
+        counted already: 1 at the first update.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update rule")
 
@@ -159,12 +160,22 @@ class Optimizer:
         if "step" in state:
             state["step"]._data += 1
         arrays = {name: value._data if isinstance(value, Tensor) else value for name, value in state.items()}
-        g = gradient(parameter, group)
+        g = self._gradient(parameter, group)
         if x.dtype.itemsize < 4:
             self._update_in_float32(x, g, arrays, group)
         else:
             self.update(x, g, arrays, group)
         parameter._counter[0] += 1
+
+    def _gradient(self, parameter: Tensor, group: dict[str, Any]) -> Any:
+        """The gradient to descend along: negated to ``maximize``, with the weight decay's λ x added."""
+        g = parameter.grad._data
+        if group.get("maximize"):
+            g = -g
+        decay = group.get("weight_decay", 0)
+        if decay and not (self.decoupled or group.get("decoupled_weight_decay")):
+            g = g + decay * parameter._data
+        return g
 
     def _update_in_float32(self, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Half-precision parameters: the rule computes in float32, and the results are rounded."""
@@ -275,17 +286,6 @@ class Optimizer:
 
 
 # ---------------------------------------------------------------------------------------------- what update rules share
-
-
-def gradient(parameter: Tensor, group: dict[str, Any]) -> Any:
-    """The gradient to descend along: negated to ``maximize``, with the weight decay's λ x added."""
-    g = parameter.grad._data
-    if group.get("maximize"):
-        g = -g
-    decay = group.get("weight_decay", 0)
-    if decay and not group.get("decoupled_weight_decay"):
-        g = g + decay * parameter._data
-    return g
 
 
 def begin(state: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,11 @@ CASES = {
     "Adadelta": [{}, {"rho": 0.5, "eps": 1e-3, "lr": 0.5, "weight_decay": 0.1}, {"maximize": True}],
     "ASGD": [{}, {"lr": 0.1, "lambd": 0.3, "alpha": 0.5, "t0": 3, "weight_decay": 0.1}, {"maximize": True, "t0": 1}],
     "Rprop": [{}, {"lr": 0.1, "etas": (0.3, 2.0), "step_sizes": (0.05, 0.3)}, {"maximize": True}],
+    "Adafactor": [
+        {},
+        {"lr": 0.5, "beta2_decay": -0.5, "eps": (1e-3, 0.1), "d": 2.0, "weight_decay": 0.1},
+        {"maximize": True},
+    ],
     "Adamax": [{}, {"betas": (0.5, 0.6), "weight_decay": 0.1, "maximize": True}],
     "NAdam": [
         {},
@@ -56,6 +61,11 @@ each = pytest.mark.parametrize(("name", "settings"), EACH, ids=[f"{n}-{'-'.join(
 each_name = pytest.mark.parametrize("name", CASES)
 
 SHAPES = [(), (1,), (3, 4), (2, 3, 2), (0, 3)]
+
+
+def shapes_of(name):
+    """PyTorch's Adafactor divides by the number of elements."""
+    return [shape for shape in SHAPES if name != "Adafactor" or 0 not in shape]
 
 
 class Twins:
@@ -91,14 +101,14 @@ def run(twins, ours, theirs, steps, skip=(), tolerance=1e-12):
 
 @each
 def test_steps_match_pytorch(name, settings):
-    twins = Twins()
+    twins = Twins(shapes_of(name))
     ours, theirs = both(name, twins, settings)
     run(twins, ours, theirs, 12)
 
 
 @each_name
 def test_parameters_without_a_gradient_wait(name):
-    twins = Twins()
+    twins = Twins(shapes_of(name))
     ours, theirs = both(name, twins, {})
     run(twins, ours, theirs, 2, skip=(1, 2))
     run(twins, ours, theirs, 3)
@@ -107,7 +117,7 @@ def test_parameters_without_a_gradient_wait(name):
 
 @each_name
 def test_groups_have_their_own_settings(name):
-    twins = Twins()
+    twins = Twins(shapes_of(name))
     settings = {"lr": 0.3} if name == "Rprop" else {"lr": 0.3, "weight_decay": 0.2}
 
     def groups(params):
@@ -146,7 +156,7 @@ def as_minidl(value):
 
 @each
 def test_state_dict_has_pytorchs_layout_and_goes_both_ways(name, settings):
-    twins = Twins()
+    twins = Twins(shapes_of(name))
     ours, theirs = both(name, twins, settings)
     run(twins, ours, theirs, 3)
     mine, its = ours.state_dict(), theirs.state_dict()
@@ -167,7 +177,7 @@ def test_state_dict_has_pytorchs_layout_and_goes_both_ways(name, settings):
 
 @each_name
 def test_a_loaded_state_goes_on_to_the_same_bits(name):
-    twins, other = Twins(), Twins()
+    twins, other = Twins(shapes_of(name)), Twins(shapes_of(name))
     ours = getattr(optim, name)(twins.ours)
     for _ in range(3):
         twins.new_gradients()
