@@ -267,6 +267,21 @@ def test_wrong_calls(kind, message, arrays, call):
         theirs(*tensors(torch, arrays, False), **call_with(torch, call))
 
 
+@pytest.mark.parametrize("widths", [(4, 4, 5), (4, 3, 4)])
+def test_keys_and_values_of_the_wrong_width(widths):
+    for library in (torch, minidl):
+        layer = library.nn.MultiheadAttention(4, 2, kdim=3, vdim=5)
+        with pytest.raises(AssertionError, match=r"expecting (key|value|k_proj|v_proj)"):
+            layer(*(library.zeros(3, 2, width) for width in widths))
+
+
+def test_attention_drops_with_a_probability():
+    for library in (torch, minidl):
+        x = library.zeros(1, 2, 3, 4)
+        with pytest.raises(RuntimeError, match="dropout probability has to be between 0 and 1"):
+            library.nn.functional.scaled_dot_product_attention(x, x, x, dropout_p=2.0)
+
+
 def test_wrong_settings():
     for library in (minidl, torch):
         with pytest.raises(ValueError, match="greater than 0"):

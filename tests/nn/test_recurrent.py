@@ -218,6 +218,11 @@ WRONG = {
     "unsorted": lambda n, t: n.utils.rnn.pack_padded_sequence(t.zeros(5, 2, 3), [2, 5]),
     "no length": lambda n, t: n.utils.rnn.pack_padded_sequence(t.zeros(5, 2, 3), [2, 0]),
     "too many lengths": lambda n, t: n.utils.rnn.pack_padded_sequence(t.zeros(5, 2, 3), [3, 2, 1]),
+    "projection without a cell": lambda n, t: n.GRU(3, 4, proj_size=2),
+    "type of states": lambda n, t: n.GRU(3, 4)(t.zeros(5, 2, 3), t.zeros(1, 2, 4, dtype=t.float64)),
+    "cell state with a batch": lambda n, t: n.LSTMCell(3, 4)(t.zeros(3), (t.zeros(1, 4), t.zeros(1, 4))),
+    "nothing to pack": lambda n, t: n.utils.rnn.pack_sequence([]),
+    "table of lengths": lambda n, t: n.utils.rnn.pack_padded_sequence(t.zeros(5, 2, 3), t.tensor([[3, 2]])),
     "total length": lambda n, t: n.utils.rnn.pad_packed_sequence(
         n.utils.rnn.pack_sequence([t.zeros(4)]), total_length=3
     ),

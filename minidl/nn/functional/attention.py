@@ -95,11 +95,11 @@ def scaled_dot_product_attention(
         (N, …, H, T, E). A query that may see no key gives 0.
 
     Raises:
-        RuntimeError: shapes or types that do not fit.
+        RuntimeError: shapes or types that do not fit; a ``dropout_p`` that is no probability.
     """
     _check(query, key, value, attn_mask, enable_gqa)
     if not 0.0 <= dropout_p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     lead = _common_batch(query, key, value, enable_gqa)
     if key.shape[-3:-2] != value.shape[-3:-2]:
         key, value = _repeated(key, lead[-1]), _repeated(value, lead[-1])

@@ -96,6 +96,7 @@ def multi_head_attention_forward(
     _check_sizes(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight)
     if use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+        _check_weights(weights, (query, key, value))
         q, k, v = _separate(query, key, value, weights, in_proj_bias, num_heads, batch_first)
     else:
         q, k, v = _packed(query, key, value, in_proj_weight, in_proj_bias, num_heads, batch_first)
@@ -162,12 +163,19 @@ def _packed(query: Any, key: Any, value: Any, weight: Any, bias: Any, heads: int
 
 
 def _separate(query: Any, key: Any, value: Any, weights: Any, bias: Any, heads: int, batch_first: bool) -> Any:
-    for name, weight in zip("qkv", weights):
-        if weight is None:
-            raise AssertionError(f"use_separate_proj_weight is True but {name}_proj_weight is None")
     biases = (None,) * 3 if bias is None else bias.chunk(3)
     inputs = (query, key, value)
     return tuple(_heads(linear(x, w, b), heads, batch_first) for x, w, b in zip(inputs, weights, biases))
+
+
+def _check_weights(weights: Any, inputs: Any) -> None:
+    for name, weight, x in zip("qkv", weights, inputs):
+        if weight is None:
+            raise AssertionError(f"use_separate_proj_weight is True but {name}_proj_weight is None")
+        if weight.shape[-1] != x.shape[-1]:
+            raise AssertionError(
+                f"expecting {name}_proj_weight for inputs of width {x.shape[-1]}, but got shape {list(weight.shape)}"
+            )
 
 
 def _static(name: str, given: Any, projected: Any) -> Any:

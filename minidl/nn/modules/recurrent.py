@@ -179,6 +179,10 @@ class RNNBase(Module):
             if tuple(state.shape) != expected:
                 what = f"hidden[{position}] size" if len(sizes) == 2 else "hidden size"
                 raise RuntimeError(f"{self.mode}: Expected {what} {expected}, got {list(state.shape)}")
+            if state.dtype != x.dtype:
+                raise RuntimeError(
+                    f"{self.mode}: input and hidden must have the same dtype, but got {x.dtype} and {state.dtype}"
+                )
             state = state.unsqueeze(1) if single else state
             if packed is not None and packed.sorted_indices is not None:
                 state = ops.index_select(state, 1, packed.sorted_indices)
@@ -209,6 +213,11 @@ def _check_dropout(dropout: Any, num_layers: int) -> None:
             f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
             stacklevel=4,
         )
+
+
+def _refuse_projection(name: str, proj_size: Any) -> None:
+    if proj_size is not None:
+        raise ValueError(f"{name}: proj_size is only supported for LSTM, got {proj_size}")
 
 
 def _check_settings(
@@ -275,7 +284,10 @@ class RNN(RNNBase):
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        proj_size: Any = None,
     ) -> None:
+        _refuse_projection("RNN", proj_size)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         settings = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
@@ -309,7 +321,10 @@ class GRU(RNNBase):
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        proj_size: Any = None,
     ) -> None:
+        _refuse_projection("GRU", proj_size)
         settings = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
         super().__init__("GRU", input_size, hidden_size, *settings)
 
@@ -407,9 +422,9 @@ class RNNCellBase(Module):
             return x, [zeros] * count, single
         hs = [s.unsqueeze(0) if single else s for s in states]
         for h in hs:
-            if h.shape[-1] != self.hidden_size:
+            if tuple(h.shape[1:]) != (self.hidden_size,):
                 raise RuntimeError(
-                    f"{name}: hidden has inconsistent hidden_size: got {h.shape[-1]}, expected {self.hidden_size}"
+                    f"{name}: hidden has inconsistent hidden_size: got {list(h.shape[1:])}, expected {self.hidden_size}"
                 )
             if h.shape[0] != x.shape[0]:
                 raise RuntimeError(

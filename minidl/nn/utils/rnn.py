@@ -64,7 +64,10 @@ def invert_permutation(permutation: Any) -> Any:
 
 
 def _lengths(lengths: Any) -> np.ndarray:
-    return np.asarray(raw(lengths) if isinstance(lengths, Tensor) else lengths, np.int64).reshape(-1)
+    sizes = np.asarray(raw(lengths) if isinstance(lengths, Tensor) else lengths, np.int64)
+    if sizes.ndim != 1:
+        raise RuntimeError(f"'lengths' argument should be a 1D int64 tensor, but got {sizes.ndim}D")
+    return sizes
 
 
 def places(lengths: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,6 +161,8 @@ def pad_sequence(
     """Sequences (Lᵢ, *) side by side: (T, B, *), or (B, T, *), with T the longest length."""
     if padding_side not in ("left", "right"):
         raise RuntimeError(f"padding_side should be 'left' or 'right', got {padding_side!r}")
+    if not len(sequences):
+        raise RuntimeError("pad_sequence: received an empty list of sequences")
     longest = max(x.shape[0] for x in sequences)
 
     def padded(x: Any) -> Any:
