@@ -261,7 +261,6 @@ GROUPS = [
         "minidl.is_inference_mode_enabled says whether one is inside; tensors made there are like others",
         {"minidl": "is_inference", "minidl.Tensor": "is_inference"},
     ),
-    Group("Averaged weights", "minidl.train.EMA averages them", {"minidl.optim": "swa_utils"}),
     Group(
         "Tools around training",
         "minidl.profiler and minidl.inspect look inside, minidl.train.TensorBoard logs, minidl.models has the networks, and "

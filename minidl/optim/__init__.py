@@ -1,7 +1,7 @@
 """Optimisers and learning-rate schedules."""
 
 from minidl.absent import finder as _finder
-from minidl.optim import lr_scheduler
+from minidl.optim import lr_scheduler, swa_utils
 from minidl.optim.adadelta import Adadelta
 from minidl.optim.adafactor import Adafactor
 from minidl.optim.adagrad import Adagrad
@@ -34,6 +34,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]
 
 __getattr__ = _finder(__name__)
