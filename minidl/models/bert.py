@@ -174,8 +174,10 @@ class BERT(nn.Module):
             types: (N, T), which sentence a token is of; None: the first.
 
         Raises:
-            RuntimeError: more tokens than ``context``.
+            RuntimeError: more tokens than ``context``, or not (N, T).
         """
+        if tokens.ndim != 2:
+            raise RuntimeError(f"BERT: tokens are (N, T), not of shape {list(tokens.shape)}")
         if tokens.shape[1] > self.context:
             raise RuntimeError(
                 f"BERT: {tokens.shape[1]} tokens are more than its context of {self.context}; cut them off"

@@ -25,8 +25,8 @@ class Windows(Dataset):
     """
 
     def __init__(self, tokens: Sequence[int] | Any, length: int, offset: int = 0) -> None:
-        if length < 1:
-            raise ValueError(f"length must be 1 or more, but is {length}")
+        if length < 1 or offset < 0:
+            raise ValueError(f"length must be 1 or more, and offset 0 or more, but they are {length} and {offset}")
         self.tokens, self.length, self.offset = np.asarray(tokens, np.int64), length, offset
         self._count = max((len(self.tokens) - 1 - offset) // length, 0)
 
@@ -51,6 +51,8 @@ class RandomWindows:
     """
 
     def __init__(self, tokens: Sequence[int] | Any, length: int, batch_size: int, steps: int) -> None:
+        if length < 1:
+            raise ValueError(f"length must be 1 or more, but is {length}")
         self.tokens, self.length = np.asarray(tokens, np.int64), length
         self.batch_size, self.steps = batch_size, steps
         if len(self.tokens) <= length:
@@ -116,6 +118,8 @@ class MaskedText(Dataset):
         share: float = 0.15,
         fixed: bool = False,
     ) -> None:
+        if length < 1:
+            raise ValueError(f"length must be 1 or more, but is {length}")
         if not 0 < share <= 1:
             raise ValueError(f"share must be in (0, 1], but is {share}")
         self.tokens, self.length = np.asarray(tokens, np.int64), length
@@ -170,6 +174,8 @@ class LengthBatches(Sampler):
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, but is {batch_size}")
         self.lengths, self.batch_size = np.asarray(lengths), batch_size
 
     def __len__(self) -> int:

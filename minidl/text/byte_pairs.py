@@ -45,7 +45,7 @@ class ByteBPE:
     """
 
     def __init__(self, merges: Iterable[tuple[bytes, bytes]] = (), special: Iterable[str] = ()) -> None:
-        self.merges = [(bytes(a), bytes(b)) for a, b in merges]
+        self.merges, special = [(bytes(a), bytes(b)) for a, b in merges], list(dict.fromkeys(special))
         self.tokens = [bytes([i]) for i in range(256)]
         numbers = {token: i for i, token in enumerate(self.tokens)}
         self._ranks: dict[tuple[int, int], int] = {}
@@ -55,7 +55,9 @@ class ByteBPE:
             self._ranks[numbers[a], numbers[b]] = len(self.tokens)
             numbers.setdefault(a + b, len(self.tokens))
             self.tokens.append(a + b)
-        self.special = {text: len(self.tokens) + i for i, text in enumerate(dict.fromkeys(special))}
+        if "" in special:
+            raise ValueError("a special token must be a text of one character or more")
+        self.special = {text: len(self.tokens) + i for i, text in enumerate(special)}
         self.tokens += [text.encode() for text in self.special]
         self.vocab_size = len(self.tokens)
         marks = sorted(self.special, key=len, reverse=True)

@@ -55,6 +55,10 @@ class Callback:
 class Metrics(Callback):
     """Keeps ``metrics.csv`` in the trainer's folder: a line an epoch."""
 
+    def on_fit_begin(self, trainer: Any) -> None:
+        if trainer.folder is None:
+            raise ValueError("Metrics writes into the trainer's folder: give it one")
+
     def on_epoch_end(self, trainer: Any) -> None:
         with atomic_write(trainer.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
             more = dict.fromkeys(name for row in trainer.history for name in row if name not in COLUMNS)

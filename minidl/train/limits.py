@@ -53,7 +53,7 @@ class EarlyStopping(Callback):
         self.patience, self.monitor, self.min_delta = patience, monitor, min_delta
 
     def on_fit_begin(self, trainer: Any) -> None:
-        trainer.stopping = bool(trainer.history) and self._waited(trainer.history) >= self.patience
+        trainer.stopping = trainer.stopping or self._waited(trainer.history) >= self.patience
 
     def on_epoch_end(self, trainer: Any) -> None:
         waited = self._waited(trainer.history)

@@ -115,8 +115,9 @@ def test_gpt_takes_no_sequences_in_training_too():
 
 @pytest.mark.parametrize("shape", [(3,), (1, 2, 3)])
 def test_tokens_have_two_dimensions(shape):
-    with pytest.raises(RuntimeError, match=r"GPT: tokens are \(N, T\)"):
-        small_gpt()(minidl.ones(shape, dtype=minidl.int64))
+    for model in (small_gpt(), small_bert()):
+        with pytest.raises(RuntimeError, match=rf"{type(model).__name__}: tokens are \(N, T\)"):
+            model(minidl.ones(shape, dtype=minidl.int64))
 
 
 @pytest.mark.parametrize("network", [models.GPT, models.BERT])

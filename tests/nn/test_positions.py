@@ -197,6 +197,12 @@ def test_wrong_groups():
             nn.GroupedQueryAttention(*wrong)
 
 
+@pytest.mark.parametrize("shape", [(3, 8), (1, 3, 7), (1, 1, 3, 8)])
+def test_grouped_queries_of_a_wrong_shape(shape):
+    with pytest.raises(RuntimeError, match=r"expected input \(N, T, 8\)"):
+        nn.GroupedQueryAttention(8, 2)(minidl.ones(shape))
+
+
 def test_dropout_of_grouped_queries_in_training_only():
     layer, x = nn.GroupedQueryAttention(8, 2, dropout=0.5), minidl.randn(1, 6, 8)
     assert not np.allclose(layer(x).detach().numpy(), layer(x).detach().numpy())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl.data import DataLoader
-from minidl.text import MaskedText, NGram, RandomWindows, Streams, Windows, pad
+from minidl.text import LengthBatches, MaskedText, NGram, RandomWindows, Streams, Windows, pad
 
 
 def test_windows_lie_side_by_side_and_know_what_follows():
@@ -27,6 +27,20 @@ def test_windows_lie_side_by_side_and_know_what_follows():
         Windows([1], 0)
     x, y = next(iter(DataLoader(windows, 2)))
     assert (x + 1).tolist() == y.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Windows(range(9), 2, offset=-2),
+        lambda: RandomWindows(range(9), 0, 1, 1),
+        lambda: MaskedText(range(9), 0, 1, 9),
+        lambda: LengthBatches([3, 4], 0),
+    ],
+)
+def test_batches_of_nothing_are_refused(make):
+    with pytest.raises(ValueError, match=r"(length|batch_size) must be 1 or more"):
+        make()
 
 
 def test_random_windows_come_from_anywhere():

@@ -141,6 +141,8 @@ def test_half_a_character_and_wrong_numbers():
         ByteBPE.train("a", 256, ["<x>"])
     with pytest.raises(ValueError, match="no merge before"):
         ByteBPE([(b"ab", b"c")])
+    with pytest.raises(ValueError, match="one character or more"):
+        ByteBPE(special=["<eos>", ""])
 
 
 @pytest.mark.parametrize("tokenizer", [ByteBPE.train(SAMPLE, 280, ["<eos>"]), CharTokenizer.of(SAMPLE)])

@@ -15,7 +15,7 @@ from minidl import nn, optim
 from minidl.data import DataLoader, Digits, RandomSampler, TensorDataset
 from minidl.data.transforms import ToTensor
 from minidl.nn import functional as F
-from minidl.train import Callback, Trainer
+from minidl.train import Callback, Metrics, Trainer
 from minidl.train.averaging import EMA
 from minidl.train.diagnosis import NotFiniteError
 from minidl.train.interrupts import Interrupted
@@ -109,6 +109,18 @@ def test_training_stops_when_it_no_longer_helps(tmp_path):
         trainer(network(), callbacks=[EarlyStopping(2, "taste")]).fit(1)
     with pytest.raises(ValueError, match="patience"):
         EarlyStopping(0)
+
+
+def test_of_two_that_may_stop_training_one_is_enough_after_a_resume_too(tmp_path):
+    watch = lambda: [EarlyStopping(2), EarlyStopping(50)]
+    trainer(network(), callbacks=watch(), folder=tmp_path, lr=0.0).fit(20)
+    again = trainer(network(), callbacks=watch(), folder=tmp_path, lr=0.0).resume()
+    assert len(again.fit(20)) == 3
+
+
+def test_a_table_of_measurements_needs_a_folder():
+    with pytest.raises(ValueError, match="Metrics writes into the trainer's folder"):
+        trainer(network(), callbacks=[Metrics()]).fit(1)
 
 
 def test_warm_up_then_a_cosine():

@@ -132,6 +132,10 @@ class GroupedQueryAttention(Module):
             is_causal: a token sees itself and those before it.
             cache: of the tokens before ``input``, which are seen too; the new ones are added to it.
         """
+        if input.ndim != 3 or input.shape[-1] != self.embed_dim:
+            raise RuntimeError(
+                f"GroupedQueryAttention: expected input (N, T, {self.embed_dim}), but got {list(input.shape)}"
+            )
         past = 0 if cache is None else cache.length
         q, k, v = (
             self._heads(layer(input), heads)
