@@ -723,6 +723,5 @@ def check_Scaler(Scaler):  # noqa: N802
 #   Stability of Numerical Algorithms*, chapters 2 to 4.
 # - Kahan 1965, "Further Remarks on Reducing Truncation Errors".
 #
-# This is the last chapter. We began with a line of numbers and a way to walk it, and have come to how many bits each of
-# them needs. What lies beyond, several machines, pruning, quantisation, serving, is made of the same parts, and you have
-# now looked inside all of them.
+# We know now what a byte costs and how many of them a number needs. The last chapter goes back to the network that
+# chapter 12 built, and asks what became of it since: some of the changes are about nothing but bytes.

@@ -36,7 +36,7 @@ def seconds(environment, folder, *arguments):
 
 
 def test_commands_that_compute_nothing_start_quickly(kept, tmp_path):
-    """Typer costs about as much as minidl itself; reading eighteen chapters a little more."""
+    """Typer costs about as much as minidl itself; reading nineteen chapters a little more."""
     base = seconds(kept, tmp_path, "-c", "import minidl")
     for words in (["tutorials"], ["check", "04"], ["--help"]):
         assert seconds(kept, tmp_path, "-m", "minidl", *words) < 5 * base, words

@@ -31,6 +31,7 @@ NAMES = [
     "15_rooflines",
     "16_flash_attention",
     "17_mixed_precision",
+    "18_since_gpt2",
 ]
 PATHS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 CHAPTERS = pytest.mark.parametrize("path", PATHS, ids=[p.stem for p in PATHS])
