@@ -264,6 +264,8 @@ print(f"tokens a second of processor time: {240 / without:.0f}, with a cache {24
 assert 1 < without / cached < 120
 
 # %% [markdown]
+# About twice. The larger the network, the less Python counts, and the nearer one comes to the ratio of the work.
+#
 # ## How large at first
 #
 # GPT-2's initial weights have $\sigma = 0.02$, and many have copied the number for networks of any width. What does it
@@ -294,7 +296,6 @@ for width, std in ((64, 0.02), (64, 0.0693), (768, 0.02)):
     wanted = std**2 * width, std**2 * width / 32**0.5
     print(f"{width:5}  {std:.3f}  {sizes[0]:7.3f}  {wanted[0]:9.3f}  {sizes[1]:12.4f}  {wanted[1]:9.4f}")
     assert np.allclose(sizes, wanted, rtol=0.25)
-
 
 # %%
 code = [Path(os.__file__).with_name(name).read_bytes() for name in ("argparse.py", "inspect.py")]
