@@ -21,6 +21,8 @@ PLACES = {
     "minidl.nn": "torch.nn",
     "minidl.nn.functional": "torch.nn.functional",
     "minidl.nn.utils": "torch.nn.utils",
+    "minidl.nn.utils.parametrizations": "torch.nn.utils.parametrizations",
+    "minidl.nn.utils.parametrize": "torch.nn.utils.parametrize",
     "minidl.optim": "torch.optim",
     "minidl.optim.lr_scheduler": "torch.optim.lr_scheduler",
     "minidl.linalg": "torch.linalg",
@@ -248,12 +250,20 @@ GROUPS = [
         },
     ),
     Group(
-        "Weights computed from others, modules changed",
-        "compute them in forward: weight = g * v / v.norm(dim=1, keepdim=True), then minidl.nn.functional.linear(x, weight)",
+        "Weights with a norm, the old way",
+        "minidl.nn.utils.parametrizations.weight_norm and spectral_norm; minidl.nn.utils.parametrize.remove_parametrizations "
+        "takes them off",
+        {"minidl.nn.utils": "remove_spectral_norm remove_weight_norm spectral_norm weight_norm"},
+    ),
+    Group(
+        "Modules changed",
+        "compute the weight in forward, or register a module that does with "
+        "minidl.nn.utils.parametrize.register_parametrization",
         {
-            "minidl.nn.utils": "fuse_conv_bn_eval fuse_conv_bn_weights fuse_linear_bn_eval fuse_linear_bn_weights "
-            "parametrizations parametrize prune remove_spectral_norm remove_weight_norm skip_init spectral_norm stateless "
-            "weight_norm",
+            "minidl.nn.utils": "fuse_conv_bn_eval fuse_conv_bn_weights fuse_linear_bn_eval fuse_linear_bn_weights prune "
+            "skip_init stateless",
+            "minidl.nn.utils.parametrizations": "orthogonal",
+            "minidl.nn.utils.parametrize": "transfer_parametrizations_and_params",
         },
     ),
     Group(
