@@ -290,8 +290,20 @@ assert sum(allocator.ranks()) == 4
 #
 # ## In earnest
 #
-# With MINIDL_FULL=1 the next cell downloads MiniLM and film reviews, and tunes the head and a LoRA; `minidl finetune`
-# does the rest.
+# `minidl finetune` did it with MiniLM, an encoder of 22.7 million parameters, and 8,013 sentences of film reviews; none of
+# the methods had seen a review of a product before the last column's test (docs/results.md, means of three seeds):
+#
+# | method | trained | MB | film reviews | product reviews |
+# |---|---|---|---|---|
+# | an LSTM from scratch | 542,594 | 9 | 74.3 ± 0.5 % | 56.6 ± 0.5 % |
+# | the head alone | 770 | 91 | 80.5 ± 0.4 % | 76.0 ± 0.7 % |
+# | the whole network | 22,713,986 | 362 | 86.5 ± 0.3 % | 78.9 ± 2.1 % |
+# | LoRA | 74,498 | 92 | 84.6 ± 0.1 % | 80.3 ± 0.6 % |
+# | AdaLoRA | 111,506 | 93 | 82.4 ± 0.9 % | 79.4 ± 0.8 % |
+#
+# Cover the last column, and the whole network has won. Look at it, and the LSTM has learnt cinema, not sentiment: always
+# saying "positive" would be right in 58.6 % of product reviews. What LoRA gives up at home it gets back abroad, for a
+# quarter of the memory. With MINIDL_FULL=1 the next cell downloads the same and tunes the head and a LoRA.
 
 # %%
 if choose(False, True):
