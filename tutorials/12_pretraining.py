@@ -342,8 +342,8 @@ if steps < 1000:
 #
 # A narrow victory, and it was not won at the first try. With batches of 32 texts the same GPT came to 2.145, behind
 # counting. With batches of 8, four times as many steps on the same text, to 2.022. The rest came from its first
-# weights: GPT-2's are drawn with $\sigma = 0.02$ at a width of 768; at a width of 160 the same 0.02 makes every score
-# of attention nearly zero, and hundreds of steps go by before a token learns to look anywhere. With $\sigma \propto
+# weights: GPT-2's are drawn with $\sigma = 0.02$ at a width of 768; at a width of 160 the same 0.02 makes scores and
+# attention nearly nothing, and hundreds of steps go by until they have grown (chapter 18). With $\sigma \propto
 # 1/\sqrt{\text{width}}$ (`minidl/models/initial.py`) it came to 1.907. A baseline is not a formality: without the row
 # of counts, 2.145 would have looked like what a network of this size can do.
 #
