@@ -84,7 +84,7 @@ def bible_pairs(split: str = "train", root: Any = None, download: bool = True) -
     for module, package, canon in ((ENGLISH, "sword-text-web", "nrsva"), (SPANISH, "sword-text-sparv", "kjv")):
         source = Package("apt-get", package, f"usr/share/sword/modules/texts/ztext/{module}")
         obtain(root / module, CHECKSUMS[module], [source], download)
-        bible = SwordBible(str(root / module), "ztext", canon, "utf-8", "OSIS")
+        bible: Any = SwordBible(str(root / module), "ztext", canon, "utf-8", "OSIS")
         bible._decompress = lru_cache(maxsize=1)(bible._decompress)  # pysword unpacks a whole book for each verse
         verses.append(dict(_verses(bible, split)))
     english, spanish = verses

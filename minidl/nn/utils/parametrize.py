@@ -72,17 +72,15 @@ class ParametrizationList(ModuleList):
         self.unsafe = unsafe
         found = self._originals_of(original)
         self.is_tensor = isinstance(found, Tensor)
-        if isinstance(found, Tensor):
-            if not unsafe and (found.dtype, found.shape) != (original.dtype, original.shape):
-                raise ValueError(
-                    "the right_inverse of a parametrization that computes from one tensor may not change it, but "
-                    f"{_kind(original)} became {_kind(found)}; register it with unsafe=True if that is meant"
-                )
-            self._keep("original", original, found)
-        else:
-            for i, tensor in enumerate(found):
-                self._keep(f"original{i}", original, tensor)
-        self.ntensors = 1 if self.is_tensor else len(found)
+        originals = {"original": found} if self.is_tensor else {f"original{i}": t for i, t in enumerate(found)}
+        self.ntensors = len(originals)
+        if self.is_tensor and not unsafe and (found.dtype, found.shape) != (original.dtype, original.shape):
+            raise ValueError(
+                "the right_inverse of a parametrization that computes from one tensor may not change it, but "
+                f"{_kind(original)} became {_kind(found)}; register it with unsafe=True if that is meant"
+            )
+        for name, tensor in originals.items():
+            self._keep(name, original, tensor)
         if not unsafe:
             self._check(self(), original)
 
