@@ -311,7 +311,10 @@ def size(self: Tensor, dim: int | None = None) -> Any:
 
 def stride(self: Tensor, dim: int | None = None) -> Any:
     """How many elements lie between neighbours along each dimension, or along one."""
-    strides = tuple(s // self._data.itemsize for s in self._data.strides)
+    if self._data.size:
+        strides = tuple(s // self._data.itemsize for s in self._data.strides)
+    else:  # NumPy knows none; PyTorch's are those of row-major order with 1 for each 0
+        strides = tuple(math.prod(max(n, 1) for n in self.shape[axis + 1 :]) for axis in range(self.ndim))
     return strides if dim is None else strides[_a_dim(self, dim, "stride")]
 
 

@@ -180,6 +180,8 @@ def test_memory(library):
     assert t.stride() == (6, 1)
     assert t.T.stride() == (1, 6)
     assert t[1::2, ::3].stride() == (12, 3)
+    empty = [library.zeros(shape).stride() for shape in ((3, 0), (0, 3), (2, 0, 4), (0,))]
+    assert empty == [(1, 1), (3, 1), (4, 4, 1), (1,)]
     assert t.stride(-1) == 1
     assert t[1::2, 1::3].storage_offset() == 7
     assert t.storage_offset() == 0
