@@ -126,7 +126,7 @@ def train_bert(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: Rate = None,
-    length: Length = 128,
+    length: Length = 32,
     dropout: Dropout = 0.0,
     part: Part = 1.0,
     tensorboard: Board = False,

@@ -123,7 +123,8 @@ RECIPES = {
     # A Transformer gains more from many steps than from large batches.
     "gpt": Recipe(lr=1.5e-3, **{**_USUAL, "batch_size": 8}),
     "llama": Recipe(lr=1.5e-3, **{**_USUAL, "batch_size": 8}),
-    "bert": Recipe(lr=2e-3, **{**_USUAL, "batch_size": 8, "epochs": 4}),  # it is asked about 15 % of what it reads
+    # It is asked about 15 % of what it reads. With twice the rate it never learnt to look around.
+    "bert": Recipe(lr=1e-3, **{**_USUAL, "epochs": 4}),
 }
 
 
