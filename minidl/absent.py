@@ -251,8 +251,8 @@ GROUPS = [
     ),
     Group(
         "Weights with a norm, the old way",
-        "minidl.nn.utils.parametrizations.weight_norm and spectral_norm; minidl.nn.utils.parametrize.remove_parametrizations "
-        "takes them off",
+        "use minidl.nn.utils.parametrizations.weight_norm or minidl.nn.utils.parametrizations.spectral_norm; "
+        "minidl.nn.utils.parametrize.remove_parametrizations takes them off",
         {"minidl.nn.utils": "remove_spectral_norm remove_weight_norm spectral_norm weight_norm"},
     ),
     Group(

@@ -43,6 +43,14 @@ def users_frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
+def stacklevel() -> int:
+    """For ``warnings.warn`` in the function that calls this: the level at which the user's line is named."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and not is_users(frame):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def users_frame() -> FrameType | None:
     """The innermost frame of the user's program; None where there is none, as in a thread of minidl's own."""
     return next(users_frames(), None)

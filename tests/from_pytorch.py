@@ -23,7 +23,8 @@ def lists() -> str:
     """A paragraph a group, what to do instead, and the names under PyTorch's."""
     text = ""
     for group in GROUPS:
-        instead = _CODE.sub(r"`\g<0>`", group.instead[0].upper() + group.instead[1:])
+        instead = _CODE.sub(r"`\g<0>`", group.instead)
+        instead = instead[0].upper() + instead[1:]
         text += "\n" + _wrapped(f"**{group.about}.** {instead}.") + "\n"
         for place, names in group.names.items():
             listed = ", ".join(f"`{name}`" for name in sorted(names.split()))

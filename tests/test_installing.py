@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from minidl_kernels import installing
-from minidl_kernels.installing import how_to_install
+from minidl_kernels.installing import how_to_install, how_to_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +45,22 @@ def test_the_python_is_the_one_that_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     monkeypatch.setattr(sys, "executable", str(Path(sys.executable).with_name("python")))
     assert how_to_install("a>=1", "b") == "python -m pip install 'a>=1' b"
+
+
+def test_how_to_run_is_what_would_be_typed_here(monkeypatch, tmp_path):
+    script = tmp_path / "bin" / "minidl"
+    script.parent.mkdir()
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    assert how_to_run("train", "a b") == "bin/python -m minidl train 'a b'"
+    script.touch()
+    script.chmod(0o755)
+    assert how_to_run("train", "--resume") == "bin/minidl train --resume"
+    monkeypatch.chdir("/")
+    assert how_to_run() == str(script)
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert how_to_run("doctor") == "minidl doctor"
 
 
 def test_a_source_that_is_not_installed_is_named(monkeypatch):

@@ -1,4 +1,4 @@
-"""How to install what is missing: a command that works where it is read, in a clone and elsewhere."""
+"""How to install what is missing, and to run what there is: commands that work where they are read."""
 
 from __future__ import annotations
 
@@ -22,12 +22,25 @@ def how_to_install(*packages: str) -> str:
     return shlex.join(words)
 
 
+def how_to_run(*words: str) -> str:
+    """The ``minidl`` command with these words, as it would be typed here."""
+    script = Path(sys.executable).with_name("minidl")
+    if not script.exists():
+        return shlex.join([_python(), "-m", "minidl", *words])
+    found = shutil.which("minidl")
+    known = found is not None and Path(found).samefile(script)
+    return shlex.join(["minidl" if known else _from_here(str(script)), *words])
+
+
 def _python() -> str:
     """The Python that runs, as it would be typed here."""
     if shutil.which("python") == sys.executable:
         return "python"
-    here = os.getcwd() + os.sep
-    return sys.executable.removeprefix(here)
+    return _from_here(sys.executable)
+
+
+def _from_here(path: str) -> str:
+    return path.removeprefix(os.getcwd() + os.sep)
 
 
 def _is_installed() -> bool:

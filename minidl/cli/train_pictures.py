@@ -126,7 +126,7 @@ def train_mnist(
     )
     begin(trainer, resume)
     say(
-        f"{len(training):,} pictures to train {type(network).__name__} with, {len(test):,} to test it; on to {recipe.epochs}."
+        f"{len(training):,} pictures to train {type(network).__name__} with, {len(test):,} to test it; {recipe.epochs} epochs."
     )
     fit(trainer, recipe.epochs)
     accuracy = f"{trainer.evaluation.accuracy:.2%}" if trainer.evaluation else ""

@@ -150,7 +150,7 @@ def _train(
         json.dump(list(training.classes), file)
     frequent = max(parts[1].labels.count(label) for label in set(parts[1].labels)) / len(parts[1])
     say(
-        f"{len(parts[0]):,} texts to train {type(model).__name__} with, {len(parts[1]):,} to test it; on to {recipe.epochs}."
+        f"{len(parts[0]):,} texts to train {type(model).__name__} with, {len(parts[1]):,} to test it; {recipe.epochs} epochs."
     )
     fit(trainer, recipe.epochs)
     say(

@@ -86,7 +86,7 @@ def train_translate(
     language.save_run(folder, network, tokenizer)
     say(
         f"{len(parts['train']):,} pairs to train {type(model).__name__} ({sum(p.numel() for p in model.parameters()):,} "
-        f"parameters) with, {len(parts['test']):,} to test it; on to {task.epochs}."
+        f"parameters) with, {len(parts['test']):,} to test it; {task.epochs} epochs."
     )
     fit(trainer, task.epochs)
     _measure(model, tokenizer, parts, data, beams, folder)

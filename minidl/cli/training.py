@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from minidl.cli.common import console, say
+from minidl_kernels.installing import how_to_run
 
 # The options, each with its one meaning.
 Epochs = Annotated[int | None, typer.Option(min=1, help="How often to go through the data, in all.")]
@@ -43,7 +43,7 @@ def begin(trainer: Any, resume: bool) -> None:
                 "or name the run with --name and --runs-dir."
             )
         trainer.resume()
-        say(f"Going on from {trainer.checkpoint_path}: {trainer.epoch} epochs and {trainer.step} steps are done.")
+        say(f"Going on from {trainer.checkpoint_path}: epoch {trainer.epoch + 1}, step {trainer.step + 1} is next.")
         return
     if trainer.checkpoint_path.exists():
         say(
@@ -57,7 +57,7 @@ def fit(trainer: Any, epochs: int) -> None:
     try:
         trainer.fit(epochs)
     except KeyboardInterrupt as stop:
-        again = shlex.join(["minidl", *(word for word in sys.argv[1:] if word != "--resume"), "--resume"])
+        again = how_to_run(*(word for word in sys.argv[1:] if word != "--resume"), "--resume")
         raise KeyboardInterrupt(
             f"{stop or 'Stopped at once: the last checkpoint stands.'} Go on with:\n  {again}"
         ) from None

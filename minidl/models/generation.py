@@ -44,7 +44,9 @@ def restrict(logits: Any, temperature: float = 1.0, top_k: int | None = None, to
         ValueError: a temperature ≤ 0, ``top_k`` < 1, ``top_p`` outside (0, 1].
     """
     if not temperature > 0:
-        raise ValueError(f"temperature must be greater than 0, but is {temperature}; 0, greedy, is for sample() alone")
+        raise ValueError(
+            f"temperature must be greater than 0, but is {temperature}; sample and generate take 0 too: greedy"
+        )
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be 1 or more, but is {top_k}")
     if top_p is not None and not 0 < top_p <= 1:

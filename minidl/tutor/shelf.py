@@ -33,7 +33,7 @@ def chapter(name: str) -> Chapter:
         return read(found[0])
     known = [p.stem for p in paths()]
     near = difflib.get_close_matches(asked, [*known, *(k[3:] for k in known)], n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(
         f"there is no chapter {name!r}{hint} The chapters are {known[0][:2]} to {known[-1][:2]}: minidl tutorials lists them"
     )

@@ -154,3 +154,12 @@ def test_modules_are_the_functions(name, reduction):
     ours = getattr(minidl.nn, name)(reduction=reduction)(*map(minidl.tensor, MODULES[name]))
     theirs = getattr(torch.nn, name)(reduction=reduction)(*map(torch.tensor, MODULES[name]))
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-9)
+
+
+def test_a_warning_names_the_line_that_called():
+    with pytest.warns(UserWarning, match="different to the input size") as caught:
+        F.mse_loss(minidl.ones(3, 1), minidl.ones(3))
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="'batchmean'") as caught:
+        minidl.nn.KLDivLoss()(minidl.zeros(2, 2), minidl.ones(2, 2))
+    assert caught[0].filename == __file__

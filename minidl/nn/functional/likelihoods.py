@@ -11,6 +11,7 @@ from minidl.autograd.autocast import in_float32
 from minidl.autograd.grad_mode import no_grad
 from minidl.autograd.tape import Operator, apply
 from minidl.backends import namespace
+from minidl.callers import stacklevel
 from minidl.nn.functional.reduction import chosen, operands, reduced, tensors
 from minidl.ops.common import broadcast_shapes
 from minidl.tensor import raw, wrap
@@ -160,7 +161,7 @@ def kl_div(
             "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
             "only by the batch size, and aligns with the KL div math definition.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=stacklevel(),
         )
     how = "sum" if per_sample else chosen(reduction, size_average, reduce)
     input, target = operands("kl_div", input, target)

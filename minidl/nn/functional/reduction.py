@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from minidl import ops
+from minidl.callers import stacklevel
 from minidl.ops.common import as_tensor_or_array, broadcast_shapes, promote
 from minidl.tensor import raw
 
@@ -22,7 +23,7 @@ def chosen(reduction: str, size_average: bool | None = None, reduce: bool | None
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=stacklevel(),
         )
     if reduction not in REDUCTIONS:
         raise ValueError(f"{reduction} is not a valid value for reduction: choose 'none', 'mean' or 'sum'")
@@ -57,7 +58,7 @@ def of_one_size(name: str, input: Any, target: Any) -> tuple[Any, Any]:
             f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}). "
             "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=stacklevel(),
         )
         shape = broadcast_shapes(name, input, target)
         return ops.expand(input, shape), ops.expand(target, shape)
