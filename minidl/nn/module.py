@@ -67,8 +67,21 @@ class Module:
                 return self.forward(*args, **kwargs)
             return hooks.call(self, args, kwargs)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if not hasattr(error, "layers"):
+                self._refuse_arrays(args, error)
             self._say_where(error)
             raise
+
+    def _refuse_arrays(self, args: tuple, error: Exception) -> None:
+        """A layer of minidl's that failed and was given a NumPy array failed because of that."""
+        places = [i for i, value in enumerate(args, 1) if isinstance(value, np.ndarray)]
+        if places and type(self).__module__.startswith("minidl.nn"):
+            refused = TypeError(
+                f"{type(self).__name__}: argument {places[0]} must be Tensor, not numpy.ndarray: minidl.from_numpy makes one "
+                "of it, and minidl.tensor a copy"
+            )
+            self._say_where(refused)
+            raise refused from error
 
     def _say_where(self, error: Exception) -> None:
         """Put this layer in front of the error's path, so that in the end it names the way from the network down."""

@@ -306,3 +306,21 @@ def test_lists_and_dicts():
     assert "w" in q
     del q["w"]
     assert len(q) == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(3, 2), (2, 3)),
+        (nn.Conv2d(1, 1, 1), (1, 1, 2, 2)),
+        (nn.LSTM(3, 2), (2, 3)),
+        (nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), (2, 3)),
+    ],
+)
+def test_a_numpy_array_is_refused_by_that_name(layer, shape):
+    array = np.ones(shape, np.float32)
+    with pytest.raises(TypeError, match=r"argument 1 must be Tensor, not numpy.ndarray: minidl.from_numpy makes one"):
+        layer(array)
+    layer(minidl.from_numpy(array))
+    with pytest.raises((RuntimeError, ValueError)):  # other mistakes keep their own words
+        layer(minidl.ones(7, 7, 7, 7, 7, 7))
