@@ -136,6 +136,10 @@ def generate(
 
 
 def _check_prompt(name: str, prompt: Any) -> None:
+    if not hasattr(prompt, "shape"):
+        raise TypeError(
+            f"{name}: a prompt is a tensor (N, L) of tokens, not {type(prompt).__name__}: encode the text first"
+        )
     if len(prompt.shape) != 2 or not prompt.shape[1]:
         raise ValueError(f"{name}: a prompt is (N, L), L 1 or more, not of shape {tuple(prompt.shape)}")
 

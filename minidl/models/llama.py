@@ -92,6 +92,10 @@ class Llama(CausalLM):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if heads < 1 or width % heads or (kv_heads is not None and (kv_heads < 1 or heads % kv_heads)):
+            raise ValueError(
+                f"width ({width}) must be a multiple of heads ({heads}), and heads a multiple of kv_heads ({kv_heads})"
+            )
         self.context, self.vocab_size, self.num_layers = context, vocab_size, layers
         made = [DecoderLayer(width, heads, kv_heads, hidden, eps, rope_base, dropout) for _ in range(layers)]
         self.model = Body(vocab_size, width, made, eps)

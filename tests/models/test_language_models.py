@@ -231,6 +231,23 @@ def test_llama(kv_heads, tie):
     compare(model, lambda: model(minidl.tensor(x)), lambda w: torch_llama(w, torch.tensor(x), 4, kv_heads, base=500.0))
 
 
+def test_llamas_words_for_what_is_wrong():
+    for settings in ({"heads": 5}, {"heads": 0}, {"heads": 4, "kv_heads": 3}, {"heads": 4, "kv_heads": 0}):
+        with pytest.raises(ValueError, match=r"width \(24\) must be a multiple of heads"):
+            models.Llama(11, width=24, **settings)
+    with pytest.raises(TypeError, match=r"a prompt is a tensor .* not str"):
+        small_llama().generate("text", 3)
+
+
+def test_a_cache_says_what_it_holds():
+    model = small_llama(kv_heads=2)
+    caches = model.make_caches()
+    assert repr(caches[0]) == "KVCache(length=0)"
+    with minidl.no_grad():
+        model(minidl.tensor(tokens(2, 3)), caches)
+    assert repr(caches[0]) == "KVCache(length=3, keys [2, 2, 3, 6])"
+
+
 def test_llama_as_published_has_its_parameters():
     assert sum(p.numel() for p in models.Llama().parameters()) == 15_191_712  # llama2.c's stories15M
 

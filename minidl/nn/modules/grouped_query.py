@@ -29,6 +29,10 @@ class KVCache:
         self.length = 0
         self._room: list[Any] = []
 
+    def __repr__(self) -> str:
+        kept = f", keys {[*self._room[0].shape[:2], self.length, self._room[0].shape[3]]}" if self._room else ""
+        return f"KVCache(length={self.length}{kept})"
+
     def append(self, k: Any, v: Any) -> tuple[Any, Any]:
         """Keep new keys and values (N, G, T, D); returns all, (N, G, length, D).
 
