@@ -210,8 +210,9 @@ for method in ("scratch", "head", "all", "LoRA", "AdaLoRA"):
     )
 assert results["scratch"][0] < 0.95
 assert min(results[method][0] for method in ("head", "all", "LoRA", "AdaLoRA")) > 0.97
-assert results["all"][1] > before + 0.15
-assert results["all"][1] > results["LoRA"][1] > results["head"][1]
+assert results["head"][1] < before + 0.1
+assert min(results["all"][1], results["LoRA"][1]) > before + 0.15
+assert results["AdaLoRA"][1] < min(results["all"][1], results["LoRA"][1])
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
@@ -222,11 +223,12 @@ ax.set(xlabel="forgotten: nats more on hidden words")
 
 # %% [markdown]
 # *Alike in what they can do, unlike in what it cost.* The longer the bar, the more is forgotten; at the dashed line
-# nothing would be left but how frequent each word is; the few hundredths below zero are chance, since other words are
-# hidden each time. Training everything on four texts loses most of what understanding the text had gained, with a
-# better accuracy than from scratch and nothing in it to warn us. The plain LoRA forgets, too: few numbers need not
-# mean a small change, since a low rank bounds the *directions* of $\Delta W$, not their size. AdaLoRA moved least,
-# with hardly more numbers. How much is forgotten also depends on learning rate and steps, which are our choice: 0.003
+# nothing would be left but how frequent each word is, and beyond it the old head is misled with confidence; the few
+# hundredths below zero are chance, since other words are hidden each time. Training everything on four texts loses
+# most of what understanding the text had gained, with a better accuracy than from scratch and nothing in it to warn
+# us. The plain LoRA forgets no less: few numbers need not mean a small change, since a low rank bounds the
+# *directions* of $\Delta W$, not their size. AdaLoRA moved least of those that touch the encoder, with hardly more
+# numbers. How much is forgotten also depends on learning rate and steps, which are our choice: 0.003
 # for everything, 0.01 for adapters, 60 steps each. But what an adapter changed can be taken off:
 
 # %%
