@@ -191,7 +191,7 @@ def test_breaks_on_a_norm(page, recording, keys):
     page.click("#break-run")
     expected = next(step for step in recording[1:] if step.norm > limit)
     assert page.step == expected.index + 1
-    assert "is above" in page.find("#notice").text
+    assert "is above" in page.find("#notice").get_attribute("textContent")
 
 
 def test_breaks_at_an_operator_and_says_when_none_came(page, recording):
@@ -202,7 +202,7 @@ def test_breaks_at_an_operator_and_says_when_none_came(page, recording):
     page.press("b")
     page.click("#break-run")
     assert page.step == len(recording)
-    assert "no condition held" in page.find("#notice").text
+    assert "no condition held" in page.find("#notice").get_attribute("textContent")
 
 
 def test_breaks_on_a_nan(driver, tmp_path):
@@ -215,7 +215,7 @@ def test_breaks_on_a_nan(driver, tmp_path):
     page.click("#break-run")
     first = next(s for s in recording if s.has_nan or any(g.stats["inf"] for g in s._gradients()))
     assert page.step == first.index + 1
-    assert "NaN" in page.find("#notice").text
+    assert "NaN" in page.find("#notice").get_attribute("textContent")
     assert "NaN" in page.text
     page.assert_quiet()
 
