@@ -173,6 +173,7 @@ def test_bench_and_doctor_are_reached(monkeypatch):
     bench = types.SimpleNamespace(run=lambda against, backend: called.append((against, backend)))
     physician = types.SimpleNamespace(main=lambda: called.append("doctor"))
     import minidl.bench
+    import minidl.doctor
 
     monkeypatch.setitem(sys.modules, "minidl.bench.cpu", bench)
     monkeypatch.setattr(minidl.bench, "cpu", bench, raising=False)
