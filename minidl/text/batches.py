@@ -13,6 +13,13 @@ from minidl.data.sampler import Sampler
 from minidl.random import generator
 
 
+def _at_least_one(**sizes: int) -> None:
+    """ValueError for a size below 1, by its name."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be 1 or more, but is {size}")
+
+
 class Windows(Dataset):
     """Sample i: ``length`` tokens of a text, and the same shifted by one, (T,) and (T,), int64: what follows each.
 
@@ -51,8 +58,7 @@ class RandomWindows:
     """
 
     def __init__(self, tokens: Sequence[int] | Any, length: int, batch_size: int, steps: int) -> None:
-        if length < 1:
-            raise ValueError(f"length must be 1 or more, but is {length}")
+        _at_least_one(length=length)
         self.tokens, self.length = np.asarray(tokens, np.int64), length
         self.batch_size, self.steps = batch_size, steps
         if len(self.tokens) <= length:
@@ -76,8 +82,7 @@ class Streams:
     """
 
     def __init__(self, tokens: Sequence[int] | Any, length: int, batch_size: int) -> None:
-        if length < 1 or batch_size < 1:
-            raise ValueError(f"length ({length}) and batch_size ({batch_size}) must be 1 or more")
+        _at_least_one(length=length, batch_size=batch_size)
         tokens = np.asarray(tokens, np.int64)
         self.length, self.batch_size = length, batch_size
         self.steps = max(len(tokens) - 1, 0) // (batch_size * length)
@@ -118,8 +123,7 @@ class MaskedText(Dataset):
         share: float = 0.15,
         fixed: bool = False,
     ) -> None:
-        if length < 1:
-            raise ValueError(f"length must be 1 or more, but is {length}")
+        _at_least_one(length=length)
         if not 0 < share <= 1:
             raise ValueError(f"share must be in (0, 1], but is {share}")
         self.tokens, self.length = np.asarray(tokens, np.int64), length
@@ -174,8 +178,7 @@ class LengthBatches(Sampler):
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be 1 or more, but is {batch_size}")
+        _at_least_one(batch_size=batch_size)
         self.lengths, self.batch_size = np.asarray(lengths), batch_size
 
     def __len__(self) -> int:
